@@ -1,0 +1,63 @@
+//! Who an event is: equal identities are the same event sent again. Also the `ce_id` of the record and the tag in the
+//! journal.
+//!
+//! `first 16 bytes of BLAKE3(u32 length of source ‖ source ‖ body [‖ v as u64])`, numbers little-endian; `v` is there
+//! for the types whose bytes alone do not tell two events apart ([`Kind::is_identified_by_bytes`](super::Kind)).
+
+use std::fmt;
+
+/// 16 bytes; shown as 32 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity(pub [u8; 16]);
+
+impl Identity {
+    pub(super) fn of(source: &str, body: &[u8], signed_clock_ms: Option<u64>) -> Identity {
+        let length = u32::try_from(source.len()).expect("a source's name is at most 65,535 bytes in its envelope");
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&length.to_le_bytes());
+        hasher.update(source.as_bytes());
+        hasher.update(body);
+        if let Some(clock_ms) = signed_clock_ms {
+            hasher.update(&clock_ms.to_le_bytes());
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Identity(bytes)
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identity_is_the_documented_hash() {
+        let mut bytes = vec![3, 0, 0, 0];
+        bytes.extend(b"srcbody");
+        bytes.extend(7u64.to_le_bytes());
+        let expected = &blake3::hash(&bytes).as_bytes()[..16].to_vec();
+        assert_eq!(&Identity::of("src", b"body", Some(7)).0[..], expected);
+    }
+
+    #[test]
+    fn source_and_body_cannot_be_shifted_into_each_other() {
+        assert_ne!(Identity::of("ab", b"c", None), Identity::of("a", b"bc", None));
+    }
+
+    #[test]
+    fn it_shows_as_32_hex_digits() {
+        assert_eq!(Identity([0xab; 16]).to_string(), "ab".repeat(16));
+    }
+}
