@@ -1,1 +1,17 @@
+//! Kafka: the only folder that imports rdkafka. Contract (draft of the lead; its author completes it).
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// How Kafka is reached; made by `config`.
+#[derive(Clone)]
+pub struct Options {
+    /// `bootstrap.servers`.
+    pub brokers: String,
+    /// librdkafka properties as given; may hold secrets, so no `Debug`.
+    pub properties: BTreeMap<String, String>,
+    /// Property: file that holds its value.
+    pub properties_files: BTreeMap<String, PathBuf>,
+    /// Largest body, for `message.max.bytes` and the check of the topics' limits.
+    pub body_max_bytes: usize,
+}
