@@ -109,6 +109,14 @@ impl Bench {
         self.body(body.into())
     }
 
+    /// Journals as many: kind, key and filler of each by its number.
+    fn events<K: Into<String>>(&self, count: u64, of: impl Fn(u64) -> (&'static str, K, usize)) {
+        for number in 0..count {
+            let (kind, key, bytes) = of(number);
+            self.event(kind, &key.into(), bytes);
+        }
+    }
+
     fn body(&self, body: Bytes) -> u64 {
         let event = Event::unsigned("default", self.now.wall_ms, body);
         self.record(Bytes::from(event.encode().concat()))
@@ -140,6 +148,16 @@ impl Bench {
     fn run(&mut self, ms: u64) {
         let until = self.now.mono + Duration::from_millis(ms);
         while self.now.mono < until {
+            self.step();
+        }
+    }
+
+    /// Steps until it holds; panics when that takes more than `ms`.
+    #[track_caller]
+    fn run_until(&mut self, ms: u64, holds: impl Fn(&Bench) -> bool) {
+        let until = self.now.mono + Duration::from_millis(ms);
+        while !holds(self) {
+            assert!(self.now.mono < until, "not within {ms} ms; marks {:?}", self.memory().marks);
             self.step();
         }
     }

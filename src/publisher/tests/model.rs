@@ -69,14 +69,18 @@ fn owed_from(memory: &Memory, router: &Router, passed: usize) -> BTreeMap<String
 
 /// A mark is never ahead of what is safe. Looks at what lies behind the marks before it; those were judged.
 pub(super) fn judge_marks(marks: &[LaneMark], memory: &Memory, cluster: &Cluster, router: &Router) {
-    let judged = |topic: &str| memory.marks.iter().find(|mark| mark.topic == topic).map_or(1, |mark| mark.position.0);
+    let lowest = memory.marks.iter().map(|mark| mark.position.0).min().unwrap_or(1);
+    let known = |topic: &str| memory.marks.iter().find(|mark| mark.topic == topic).map(|mark| mark.position.0);
+    // A new topic owes what no lane has settled.
+    let judged = |topic: &str| known(topic).unwrap_or(lowest);
     let from = marks.iter().map(|mark| judged(&mark.topic)).min().unwrap_or(1);
     let (owed, safe) = (owed_from(memory, router, from as usize - 1), safe(memory, cluster, from));
     let none = BTreeSet::new();
     for mark in marks {
         let owed = owed.get(&mark.topic).unwrap_or(&none);
         let safe = safe.get(&mark.topic).unwrap_or(&none);
-        let ahead: Vec<&u64> = owed.range(..mark.position.0).filter(|position| !safe.contains(position)).collect();
+        let newly = judged(&mark.topic).min(mark.position.0)..mark.position.0;
+        let ahead: Vec<&u64> = owed.range(newly).filter(|position| !safe.contains(position)).collect();
         assert!(ahead.is_empty(), "{} is marked at {:?} without {ahead:?}\n{cluster}", mark.topic, mark.position);
     }
 }
@@ -127,12 +131,12 @@ fn append_some(bench: &Bench, dice: &mut Dice) {
     for _ in 0..dice.below(40) {
         let key = format!("k{}", dice.below(7));
         match dice.below(40) {
-            0 => drop(bench.body(Bytes::from_static(b"not json"))),
-            1 => drop(bench.record(Bytes::from_static(b"\x63no envelope"))),
+            0 => _ = bench.body(Bytes::from_static(b"not json")),
+            1 => _ = bench.record(Bytes::from_static(b"\x63no envelope")),
             2 => bench.memory().records.push(Err(())),
-            3 => drop(bench.event("call_ended", &key, 2_000)),
-            4..15 => drop(bench.event("call_started", &key, 10)),
-            _ => drop(bench.event("call_ended", &key, 10)),
+            3 => _ = bench.event("call_ended", &key, 2_000),
+            4..15 => _ = bench.event("call_started", &key, 10),
+            _ => _ = bench.event("call_ended", &key, 10),
         }
     }
 }
