@@ -14,9 +14,14 @@
 {{- fail (printf "The source %s has no API keys: give them in keys.inline.%s, or take the source out of config.sources." $name $name) }}
 {{- end }}
 {{- end }}
-{{- range $name, $_ := $keys.inline }}
+{{- range $name, $values := $keys.inline }}
 {{- if not (hasKey $.Values.config.sources $name) }}
 {{- fail (printf "keys.inline.%s belongs to no source: config.sources has no %s." $name $name) }}
+{{- end }}
+{{- range $values }}
+{{- if not (regexMatch "^\\S+$" .) }}
+{{- fail (printf "A key in keys.inline.%s is empty or has a space in it. Give each key as it stands in Retell's dashboard." $name) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
