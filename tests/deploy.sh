@@ -93,7 +93,8 @@ compose_refuses_no_key() {
 
 compose_facts() { compose config --format json >"$scratch/compose.json" && python tests/deploy/compose.py "$scratch/compose.json"; }
 
-# The image's dependency layer knows the manifest and empty sources: does cargo take them together?
+# The image's dependency layer knows the manifest and empty sources: does cargo take them together? (Not with a member
+# of a workspace, say, that is not copied.)
 manifest_alone() {
     mkdir -p "$scratch/manifest/src"
     cp Cargo.toml Cargo.lock "$scratch/manifest"
