@@ -17,19 +17,9 @@ fn scene() -> (Ledger, Vec<Record>) {
     let source = Source::new("default", "/webhook", "t.");
     let mut maker = Maker::new(7);
     let id = maker.id();
-    let events: Vec<Event> = (0..3)
-        .map(|_| maker.sized(&source, "call_analyzed", &id, false, 400))
-        .collect();
-    let entries: Vec<Entry> = events
-        .into_iter()
-        .enumerate()
-        .map(|(i, event)| promised(event, i as u64))
-        .collect();
-    let records = entries
-        .iter()
-        .enumerate()
-        .map(|(i, entry)| record(entry, i as i64))
-        .collect();
+    let events: Vec<Event> = (0..3).map(|_| maker.sized(&source, "call_analyzed", &id, false, 400)).collect();
+    let entries: Vec<Entry> = events.into_iter().enumerate().map(|(i, event)| promised(event, i as u64)).collect();
+    let records = entries.iter().enumerate().map(|(i, entry)| record(entry, i as i64)).collect();
     (Ledger { entries }, records)
 }
 
@@ -62,10 +52,7 @@ fn record(entry: &Entry, offset: i64) -> Record {
         offset,
         timestamp: V as i64 + 5,
         key: event.key.clone().map(String::into_bytes),
-        headers: headers
-            .into_iter()
-            .map(|(name, value)| (name.to_string(), value.into_bytes()))
-            .collect(),
+        headers: headers.into_iter().map(|(name, value)| (name.to_string(), value.into_bytes())).collect(),
         length: event.body.len(),
         sha256: entry.sha256.clone(),
         java_partition: Some(2),
@@ -74,9 +61,7 @@ fn record(entry: &Entry, offset: i64) -> Record {
 
 fn set_header(record: &mut Record, name: &str, value: &str) {
     record.headers.retain(|(n, _)| n != name);
-    record
-        .headers
-        .push((name.to_string(), value.as_bytes().to_vec()));
+    record.headers.push((name.to_string(), value.as_bytes().to_vec()));
 }
 
 /// The verdict on the scene with one fault planted.
@@ -87,14 +72,7 @@ fn verdict(plant: impl FnOnce(&mut Ledger, &mut Vec<Record>)) -> Report {
 fn verdict_after(kills: usize, plant: impl FnOnce(&mut Ledger, &mut Vec<Record>)) -> Report {
     let (mut ledger, mut records) = scene();
     plant(&mut ledger, &mut records);
-    judge(
-        &ledger,
-        &records,
-        &Circumstances {
-            kills,
-            all_topic: None,
-        },
-    )
+    judge(&ledger, &records, &Circumstances { kills, all_topic: None })
 }
 
 fn kinds(report: &Report) -> Vec<&'static str> {
@@ -114,10 +92,7 @@ fn a_report_with_a_fault_panics_with_the_scene() {
 
 #[test]
 fn an_event_that_is_missing_is_lost_only_if_it_was_promised() {
-    assert_eq!(
-        kinds(&verdict(|_, records| drop(records.remove(1)))),
-        ["lost"]
-    );
+    assert_eq!(kinds(&verdict(|_, records| drop(records.remove(1)))), ["lost"]);
     let never_promised = verdict(|ledger, records| {
         ledger.entries[1].kept_turn = None;
         records.remove(1);
@@ -127,21 +102,13 @@ fn an_event_that_is_missing_is_lost_only_if_it_was_promised() {
 
 #[test]
 fn a_changed_byte_is_altered() {
-    assert_eq!(
-        kinds(&verdict(|_, records| records[0]
-            .sha256
-            .replace_range(0..1, "x"))),
-        ["altered"]
-    );
+    assert_eq!(kinds(&verdict(|_, records| records[0].sha256.replace_range(0..1, "x"))), ["altered"]);
 }
 
 #[test]
 fn a_record_that_nobody_sent_is_unknown() {
     let stranger = |_: &mut Ledger, records: &mut Vec<Record>| {
-        let mut stranger = Record {
-            offset: 9,
-            ..records[0].clone()
-        };
+        let mut stranger = Record { offset: 9, ..records[0].clone() };
         set_header(&mut stranger, "ce_id", "00");
         set_header(&mut stranger, "retell_position", "99");
         records.push(stranger);
@@ -151,74 +118,37 @@ fn a_record_that_nobody_sent_is_unknown() {
 
 #[test]
 fn a_wrong_topic_key_partition_timestamp_or_header_is_named() {
-    let wrong_topic = kinds(&verdict(|_, records| {
-        records[0].topic = "t.call_ended".to_string()
-    }));
+    let wrong_topic = kinds(&verdict(|_, records| records[0].topic = "t.call_ended".to_string()));
     assert_eq!(wrong_topic, ["lost", "wrong topic"]);
-    let wrong_key = kinds(&verdict(|_, records| {
-        records[0].key = Some(b"other".to_vec())
-    }));
+    let wrong_key = kinds(&verdict(|_, records| records[0].key = Some(b"other".to_vec())));
     assert_eq!(wrong_key, ["wrong key"]);
-    assert_eq!(
-        kinds(&verdict(|_, records| records[0].java_partition = Some(1))),
-        ["wrong partition"]
-    );
-    assert_eq!(
-        kinds(&verdict(|_, records| records[0].timestamp += 5000)),
-        ["wrong timestamp"]
-    );
-    let headers: Vec<_> = scene().1[0]
-        .headers
-        .iter()
-        .map(|(name, _)| name.clone())
-        .filter(|n| n != "ce_id")
-        .collect();
+    assert_eq!(kinds(&verdict(|_, records| records[0].java_partition = Some(1))), ["wrong partition"]);
+    assert_eq!(kinds(&verdict(|_, records| records[0].timestamp += 5000)), ["wrong timestamp"]);
+    let headers: Vec<_> = scene().1[0].headers.iter().map(|(name, _)| name.clone()).filter(|n| n != "ce_id").collect();
     for name in headers {
         let report = verdict(|_, records| records[0].headers.retain(|(n, _)| *n != name));
         assert_eq!(kinds(&report), ["wrong headers"], "{name} was taken away");
     }
-    assert_eq!(
-        kinds(&verdict(|_, records| set_header(
-            &mut records[0],
-            "retell_origin",
-            "x"
-        ))),
-        ["wrong headers"]
-    );
+    assert_eq!(kinds(&verdict(|_, records| set_header(&mut records[0], "retell_origin", "x"))), ["wrong headers"]);
 }
 
 #[test]
 fn a_second_copy_is_excused_by_a_kill_and_only_from_the_same_position() {
     let again = |_: &mut Ledger, records: &mut Vec<Record>| {
-        let copy = Record {
-            offset: 3,
-            ..records[1].clone()
-        };
-        let next = Record {
-            offset: 4,
-            ..records[2].clone()
-        };
+        let copy = Record { offset: 3, ..records[1].clone() };
+        let next = Record { offset: 4, ..records[2].clone() };
         records.extend([copy, next]);
     };
-    assert_eq!(
-        kinds(&verdict(again)),
-        ["duplicated by position", "stepped back"]
-    );
+    assert_eq!(kinds(&verdict(again)), ["duplicated by position", "stepped back"]);
     let excused = verdict_after(1, again);
     excused.assert_clean();
     assert_eq!(excused.repeated, 2);
     let stored_twice = |_: &mut Ledger, records: &mut Vec<Record>| {
-        let mut copy = Record {
-            offset: 3,
-            ..records[1].clone()
-        };
+        let mut copy = Record { offset: 3, ..records[1].clone() };
         set_header(&mut copy, "retell_position", "77");
         records.push(copy);
     };
-    assert_eq!(
-        kinds(&verdict_after(1, stored_twice)),
-        ["duplicated by content"]
-    );
+    assert_eq!(kinds(&verdict_after(1, stored_twice)), ["duplicated by content"]);
 }
 
 #[test]
@@ -233,10 +163,7 @@ fn events_of_one_key_in_another_order_are_named() {
     assert_eq!(kinds(&verdict(swap)), ["out of order"]);
     let sent_at_once = verdict(|ledger, records| {
         swap(ledger, records);
-        ledger
-            .entries
-            .iter_mut()
-            .for_each(|entry| entry.kept_turn = Some(100));
+        ledger.entries.iter_mut().for_each(|entry| entry.kept_turn = Some(100));
     });
     sent_at_once.assert_clean();
 }
@@ -250,18 +177,9 @@ fn one_position_for_two_events_is_named() {
 #[test]
 fn the_topic_for_all_must_hold_every_event_too() {
     let (ledger, mut records) = scene();
-    let circumstances = Circumstances {
-        all_topic: Some("t.everything".to_string()),
-        kills: 0,
-    };
+    let circumstances = Circumstances { all_topic: Some("t.everything".to_string()), kills: 0 };
     assert_eq!(kinds(&judge(&ledger, &records, &circumstances)), ["lost"]);
-    let second: Vec<_> = records
-        .iter()
-        .map(|r| Record {
-            topic: "t.everything".to_string(),
-            ..r.clone()
-        })
-        .collect();
+    let second: Vec<_> = records.iter().map(|r| Record { topic: "t.everything".to_string(), ..r.clone() }).collect();
     records.extend(second);
     judge(&ledger, &records, &circumstances).assert_clean();
 }
@@ -274,14 +192,7 @@ fn the_sweep_finds_what_may_not_be_said() {
     let event = maker.sized(&source, "call_ended", &id, false, 400);
     let body = String::from_utf8_lossy(&event.body).into_owned();
     let signed = signature(&source.api_key, &event.body, V);
-    for secret in [
-        body.as_str(),
-        &id,
-        &source.api_key,
-        &signed,
-        "+12137775555",
-        "/webhook?agent=querymk",
-    ] {
+    for secret in [body.as_str(), &id, &source.api_key, &signed, "+12137775555", "/webhook?agent=querymk"] {
         assert_eq!(betrayals([secret]).len(), 1, "not found: {secret}");
     }
     let harmless = r#"{"level":"INFO","message":"intake listening","address":"127.0.0.1:8080","ce_id":"0123456789abcdef0123456789abcdef"}"#;

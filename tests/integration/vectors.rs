@@ -18,32 +18,13 @@ fn verify_gives_the_verdict_of_both_sdks_and_the_stricter_one_where_they_differ(
     let vectors = vectors();
     assert_eq!(vectors.len(), 21, "a vector was added or lost");
     for vector in vectors {
-        let text = |name: &str| {
-            vector[name]
-                .as_str()
-                .unwrap_or_else(|| panic!("{name} of {vector}"))
-                .to_string()
-        };
+        let text = |name: &str| vector[name].as_str().unwrap_or_else(|| panic!("{name} of {vector}")).to_string();
         let holds = vector["expected"].as_bool().unwrap_or(false);
         let signature = format!("--signature={}", text("header"));
         let now = vector["now_ms"].to_string();
-        let output = run(
-            &["verify", &signature, "--now", &now],
-            &text("key"),
-            &unhex(&text("body_utf8_hex")),
-        );
+        let output = run(&["verify", &signature, "--now", &now], &text("key"), &unhex(&text("body_utf8_hex")));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(
-            output.status.code(),
-            Some(if holds { 0 } else { 1 }),
-            "{}: {said}",
-            text("id")
-        );
-        assert_eq!(
-            said.is_empty(),
-            holds,
-            "{}: the reason is on stderr, and only then: {said}",
-            text("id")
-        );
+        assert_eq!(output.status.code(), Some(if holds { 0 } else { 1 }), "{}: {said}", text("id"));
+        assert_eq!(said.is_empty(), holds, "{}: the reason is on stderr, and only then: {said}", text("id"));
     }
 }

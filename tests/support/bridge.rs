@@ -62,17 +62,10 @@ impl Bridge {
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the bridge is running already");
         let mut command = Command::new(env!("CARGO_BIN_EXE_retell-bridge"));
-        command
-            .arg("serve")
-            .arg("--config")
-            .arg(self.folder.join("bridge.yaml"));
-        command
-            .current_dir(&self.folder)
-            .env_remove("RETELL_API_KEY")
-            .env("RUST_BACKTRACE", "1");
+        command.arg("serve").arg("--config").arg(self.folder.join("bridge.yaml"));
+        command.current_dir(&self.folder).env_remove("RETELL_API_KEY").env("RUST_BACKTRACE", "1");
         let (from, began) = (self.lines.len(), Instant::now());
-        self.process =
-            Some(Process::start(command, Arc::clone(&self.lines)).expect("the binary can be run"));
+        self.process = Some(Process::start(command, Arc::clone(&self.lines)).expect("the binary can be run"));
         self.admin = self.listening(from, "admin listening");
         *self.intake.lock().expect("no holder panics") = self.listening(from, "intake listening");
         self.started_in = began.elapsed();
@@ -82,17 +75,11 @@ impl Bridge {
         let end = Instant::now() + PATIENCE;
         loop {
             let slice = Duration::from_millis(200);
-            if let Some(address) = self
-                .lines
-                .find(from, slice, |line| address_of(line, message))
-            {
+            if let Some(address) = self.lines.find(from, slice, |line| address_of(line, message)) {
                 return address;
             }
             let alive = self.process.as_mut().is_some_and(Process::running);
-            assert!(
-                alive && Instant::now() < end,
-                "the bridge did not say {message:?} (running: {alive})"
-            );
+            assert!(alive && Instant::now() < end, "the bridge did not say {message:?} (running: {alive})");
         }
     }
 
@@ -128,10 +115,7 @@ impl Bridge {
     /// One GET at the admin listener.
     pub fn ask(&self, path: &str) -> std::io::Result<Answer> {
         let answer = http::get(self.admin, path)?;
-        self.said
-            .lock()
-            .expect("no holder panics")
-            .push(answer.text());
+        self.said.lock().expect("no holder panics").push(answer.text());
         Ok(answer)
     }
 
@@ -147,11 +131,7 @@ impl Bridge {
             if holds(&metrics) {
                 return metrics;
             }
-            assert!(
-                Instant::now() < end,
-                "waited in vain for {what}; metrics:\n{}",
-                metrics.0
-            );
+            assert!(Instant::now() < end, "waited in vain for {what}; metrics:\n{}", metrics.0);
             thread::sleep(Duration::from_millis(100));
         }
     }
@@ -167,9 +147,7 @@ impl Bridge {
         let mut process = self.process.take().expect("the bridge is running");
         let began = Instant::now();
         process.terminate();
-        let status = process
-            .wait(PATIENCE)
-            .expect("the bridge ends after SIGTERM");
+        let status = process.wait(PATIENCE).expect("the bridge ends after SIGTERM");
         (status, began.elapsed())
     }
 
@@ -196,20 +174,12 @@ impl Drop for Bridge {
         if thread::panicking() {
             let log = self.log();
             let last = &log[log.len().saturating_sub(60)..];
-            eprintln!(
-                "--- the bridge in {}, last of {} lines ---",
-                self.folder.display(),
-                log.len()
-            );
+            eprintln!("--- the bridge in {}, last of {} lines ---", self.folder.display(), log.len());
             eprintln!("{}\n---", last.join("\n"));
             return;
         }
         let betrayals = self.betrayals();
-        assert!(
-            betrayals.is_empty(),
-            "the bridge said what it may not:\n{}",
-            betrayals.join("\n")
-        );
+        assert!(betrayals.is_empty(), "the bridge said what it may not:\n{}", betrayals.join("\n"));
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
@@ -217,15 +187,8 @@ impl Drop for Bridge {
 /// The address that a `"<part> listening"` line of the JSON log names.
 fn address_of(line: &str, message: &str) -> Option<SocketAddr> {
     let line: Value = serde_json::from_str(line).ok()?;
-    let field = |name: &str| {
-        line.get(name)
-            .or_else(|| line.get("fields")?.get(name))?
-            .as_str()
-            .map(str::to_string)
-    };
-    (field("message")? == message)
-        .then(|| field("address")?.parse().ok())
-        .flatten()
+    let field = |name: &str| line.get(name).or_else(|| line.get("fields")?.get(name))?.as_str().map(str::to_string);
+    (field("message")? == message).then(|| field("address")?.parse().ok()).flatten()
 }
 
 /// A scrape, to be asked by name and labels.
@@ -254,8 +217,7 @@ impl Metrics {
     /// As [`Metrics::sum`] of `retell_bridge_<name>`, which must be there: every label pair is, from the start.
     pub fn get(&self, name: &str, labels: &[&str]) -> f64 {
         let name = format!("retell_bridge_{name}");
-        self.sum(&name, labels)
-            .unwrap_or_else(|| panic!("no series {name} with {labels:?} in\n{}", self.0))
+        self.sum(&name, labels).unwrap_or_else(|| panic!("no series {name} with {labels:?} in\n{}", self.0))
     }
 }
 

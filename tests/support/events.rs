@@ -29,14 +29,8 @@ pub const TYPES: [&str; 13] = [
 ];
 
 /// Types whose bytes alone do not identify an event: the signed clock belongs to their identity.
-pub const BY_CLOCK: [&str; 6] = [
-    "transfer_started",
-    "transfer_bridged",
-    "transfer_cancelled",
-    "transfer_ended",
-    "call_inbound",
-    "chat_inbound",
-];
+pub const BY_CLOCK: [&str; 6] =
+    ["transfer_started", "transfer_bridged", "transfer_cancelled", "transfer_ended", "call_inbound", "chat_inbound"];
 
 /// One workspace that posts to one path.
 #[derive(Debug)]
@@ -78,12 +72,7 @@ pub struct Event {
 
 impl Event {
     /// An event of a documented type.
-    pub fn known(
-        source: &Arc<Source>,
-        kind: &str,
-        key: Option<&str>,
-        body: impl Into<Vec<u8>>,
-    ) -> Event {
+    pub fn known(source: &Arc<Source>, kind: &str, key: Option<&str>, body: impl Into<Vec<u8>>) -> Event {
         Event {
             source: Arc::clone(source),
             body: body.into().into(),
@@ -104,22 +93,13 @@ impl Event {
         body: impl Into<Vec<u8>>,
     ) -> Event {
         let by_clock = matches!(reason, "unknown_type" | "unreadable" | "test");
-        Event {
-            reason: Some(reason),
-            by_clock,
-            ..Event::known(source, "unrecognized", key, body)
-        }
+        Event { reason: Some(reason), by_clock, ..Event::known(source, "unrecognized", key, body) }
     }
 
     /// The same event, if it is to be set aside.
     pub fn dead_letter(self, reason: &'static str) -> Event {
         let topic = format!("{}dead_letter", self.source.prefix);
-        Event {
-            meant_for: Some(self.topic),
-            topic,
-            reason: Some(reason),
-            ..self
-        }
+        Event { meant_for: Some(self.topic), topic, reason: Some(reason), ..self }
     }
 
     /// The two types that expect a JSON answer.
@@ -137,10 +117,7 @@ pub struct Maker {
 impl Maker {
     pub fn new(seed: u64) -> Maker {
         println!("events are made from seed {seed}");
-        Maker {
-            state: seed,
-            calls: 0,
-        }
+        Maker { state: seed, calls: 0 }
     }
 
     /// SplitMix64.
@@ -176,13 +153,7 @@ impl Maker {
     pub fn story(&mut self, source: &Arc<Source>) -> Vec<Event> {
         let id = self.id();
         let types: &[&str] = match self.below(10) {
-            0..=2 => &[
-                "call_started",
-                "transcript_updated",
-                "transcript_updated",
-                "call_ended",
-                "call_analyzed",
-            ],
+            0..=2 => &["call_started", "transcript_updated", "transcript_updated", "call_ended", "call_analyzed"],
             3 | 4 => &[
                 "call_started",
                 "transfer_started",
@@ -199,20 +170,12 @@ impl Maker {
                 "call_analyzed",
                 "call_analyzed",
             ],
-            6 | 7 => &[
-                "chat_started",
-                "transcript_updated",
-                "chat_ended",
-                "chat_analyzed",
-            ],
+            6 | 7 => &["chat_started", "transcript_updated", "chat_ended", "chat_analyzed"],
             8 => &["call_inbound"],
             _ => &["chat_inbound"],
         };
         let about_chat = types.iter().any(|kind| kind.starts_with("chat"));
-        types
-            .iter()
-            .map(|kind| self.event(source, kind, &id, about_chat))
-            .collect()
+        types.iter().map(|kind| self.event(source, kind, &id, about_chat)).collect()
     }
 
     /// One event of `kind` about call (or chat) `id`, of a size as in life.
@@ -221,14 +184,7 @@ impl Maker {
         self.sized(source, kind, id, about_chat, size)
     }
 
-    pub fn sized(
-        &mut self,
-        source: &Arc<Source>,
-        kind: &str,
-        id: &str,
-        about_chat: bool,
-        size: usize,
-    ) -> Event {
+    pub fn sized(&mut self, source: &Arc<Source>, kind: &str, id: &str, about_chat: bool, size: usize) -> Event {
         // The two inbound events may lack an id.
         let id = (!kind.ends_with("inbound") || self.below(2) == 0).then_some(id);
         let (object, id_name) = match (kind, about_chat) {
@@ -242,17 +198,8 @@ impl Maker {
         Event::known(source, kind, id, body)
     }
 
-    fn body(
-        &mut self,
-        kind: &str,
-        object: &str,
-        id_name: &str,
-        id: Option<&str>,
-        size: usize,
-    ) -> String {
-        let id = id
-            .map(|id| format!(r#""{id_name}":"{id}","#))
-            .unwrap_or_default();
+    fn body(&mut self, kind: &str, object: &str, id_name: &str, id: Option<&str>, size: usize) -> String {
+        let id = id.map(|id| format!(r#""{id_name}":"{id}","#)).unwrap_or_default();
         let number = self.below(9000) + 1000;
         let facts = format!(
             r#""from_number":"+{NUMBER_MARKER}{number}","to_number":"+12137770000","cost": 0.10,"rate":1.0,"path":"a\/b","name":"Andr\u00e9 👋🏽","metadata":{{}},"turn":{}"#,
@@ -273,8 +220,7 @@ impl Maker {
 
     /// Text of `length` bytes that does not compress well, marked as a transcript.
     pub fn words(&mut self, length: usize) -> String {
-        const LETTERS: &[u8; 64] =
-            b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .";
+        const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .";
         let mut text = format!("User: {TRANSCRIPT_MARKER} ");
         while text.len() < length {
             let bits = self.next();

@@ -17,10 +17,7 @@ pub struct Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     pub fn text(&self) -> String {
@@ -40,58 +37,34 @@ impl Connection {
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;
-        Ok(Connection {
-            address,
-            stream: BufReader::new(stream),
-        })
+        Ok(Connection { address, stream: BufReader::new(stream) })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub fn post(
-        &mut self,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> io::Result<Answer> {
+    pub fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
         self.request("POST", path, headers, body)
     }
 
     /// Sends one request and reads its answer. A server may answer and hang up before the body has gone out whole;
     /// so an error while writing counts only when no answer can be read.
-    pub fn request(
-        &mut self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> io::Result<Answer> {
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n",
-            self.address,
-            body.len()
-        );
+    pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n", self.address, body.len());
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
         let stream = self.stream.get_mut();
-        let written = stream
-            .write_all(head.as_bytes())
-            .and_then(|()| stream.write_all(body));
-        self.read_answer()
-            .map_err(|error| written.err().unwrap_or(error))
+        let written = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+        self.read_answer().map_err(|error| written.err().unwrap_or(error))
     }
 
     fn read_answer(&mut self) -> io::Result<Answer> {
         let status_line = self.read_line()?;
-        let status = status_line
-            .split(' ')
-            .nth(1)
-            .and_then(|s| s.parse().ok())
-            .ok_or_else(|| garbled(&status_line))?;
+        let status = status_line.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(|| garbled(&status_line))?;
         let mut headers = Vec::new();
         loop {
             let line = self.read_line()?;
@@ -101,11 +74,7 @@ impl Connection {
             let (name, value) = line.split_once(':').ok_or_else(|| garbled(&line))?;
             headers.push((name.to_ascii_lowercase(), value.trim().to_string()));
         }
-        let mut answer = Answer {
-            status,
-            headers,
-            body: Vec::new(),
-        };
+        let mut answer = Answer { status, headers, body: Vec::new() };
         answer.body = self.read_body(&answer)?;
         Ok(answer)
     }
@@ -136,14 +105,9 @@ impl Connection {
         let mut line = Vec::new();
         self.stream.read_until(b'\n', &mut line)?;
         if line.pop() != Some(b'\n') {
-            return Err(Error::new(
-                ErrorKind::UnexpectedEof,
-                "the connection ended within an answer",
-            ));
+            return Err(Error::new(ErrorKind::UnexpectedEof, "the connection ended within an answer"));
         }
-        Ok(String::from_utf8_lossy(&line)
-            .trim_end_matches('\r')
-            .to_string())
+        Ok(String::from_utf8_lossy(&line).trim_end_matches('\r').to_string())
     }
 }
 
@@ -153,8 +117,5 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
 }
 
 fn garbled(line: &str) -> Error {
-    Error::new(
-        ErrorKind::InvalidData,
-        format!("not an HTTP answer: {line:?}"),
-    )
+    Error::new(ErrorKind::InvalidData, format!("not an HTTP answer: {line:?}"))
 }

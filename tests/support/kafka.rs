@@ -46,11 +46,7 @@ impl Kafka {
                 return kafka;
             }
             // Somebody took a port between the look and the start.
-            assert!(
-                kafka.clashed(),
-                "Kafka did not start:\n{}",
-                kafka.last_lines()
-            );
+            assert!(kafka.clashed(), "Kafka did not start:\n{}", kafka.last_lines());
         }
         panic!("no free pair of ports was found in three attempts");
     }
@@ -59,33 +55,14 @@ impl Kafka {
     pub fn prepare() -> Kafka {
         let folder = tools::folder("kafka");
         let (port, controller_port) = (free_port(), free_port());
-        let kafka = Kafka {
-            folder,
-            port,
-            controller_port,
-            lines: Arc::default(),
-            process: None,
-        };
-        std::fs::write(kafka.properties(), kafka.server_properties())
-            .expect("the target folder can be written");
+        let kafka = Kafka { folder, port, controller_port, lines: Arc::default(), process: None };
+        std::fs::write(kafka.properties(), kafka.server_properties()).expect("the target folder can be written");
         let format = tools::java()
-            .args([
-                "kafka.tools.StorageTool",
-                "format",
-                "--standalone",
-                "-t",
-                CLUSTER_ID,
-                "-c",
-            ])
+            .args(["kafka.tools.StorageTool", "format", "--standalone", "-t", CLUSTER_ID, "-c"])
             .arg(kafka.properties())
             .output()
-            .unwrap_or_else(|error| {
-                panic!("java cannot be run ({error}): apt-get install openjdk-17-jdk-headless")
-            });
-        assert!(
-            format.status.success(),
-            "Kafka's storage was not formatted: {format:?}"
-        );
+            .unwrap_or_else(|error| panic!("java cannot be run ({error}): apt-get install openjdk-17-jdk-headless"));
+        assert!(format.status.success(), "Kafka's storage was not formatted: {format:?}");
         kafka
     }
 
@@ -108,20 +85,13 @@ impl Kafka {
     pub fn stop(&mut self) {
         let mut process = self.process.take().expect("Kafka is running");
         process.terminate();
-        process
-            .wait(Duration::from_secs(60))
-            .expect("Kafka ends after SIGTERM");
+        process.wait(Duration::from_secs(60)).expect("Kafka ends after SIGTERM");
     }
 
     fn try_up(&mut self) -> bool {
         let mut command = tools::java();
-        command
-            .arg("-Xmx512m")
-            .arg("kafka.Kafka")
-            .arg(self.properties())
-            .current_dir(&self.folder);
-        let mut process =
-            Process::start(command, Arc::clone(&self.lines)).expect("java has run before");
+        command.arg("-Xmx512m").arg("kafka.Kafka").arg(self.properties()).current_dir(&self.folder);
+        let mut process = Process::start(command, Arc::clone(&self.lines)).expect("java has run before");
         let answered = wait_until(START_TIMEOUT, || match self.answers() {
             true => Some(true),
             false => (!process.running()).then_some(false),
@@ -133,16 +103,12 @@ impl Kafka {
     /// Metadata names the broker. Not a port that is open: that comes seconds earlier.
     fn answers(&self) -> bool {
         let client: Result<BaseConsumer, _> = super::topics::client(&self.brokers()).create();
-        let metadata =
-            client.and_then(|client| client.fetch_metadata(None, Duration::from_secs(1)));
+        let metadata = client.and_then(|client| client.fetch_metadata(None, Duration::from_secs(1)));
         metadata.is_ok_and(|metadata| !metadata.brokers().is_empty())
     }
 
     fn clashed(&self) -> bool {
-        self.lines
-            .since(0)
-            .iter()
-            .any(|line| line.contains("Address already in use"))
+        self.lines.since(0).iter().any(|line| line.contains("Address already in use"))
     }
 
     fn last_lines(&self) -> String {

@@ -64,28 +64,19 @@ impl Ledger {
     pub fn by_id(&self) -> HashMap<&str, Entry> {
         let mut merged: HashMap<&str, Entry> = HashMap::new();
         for entry in &self.entries {
-            merged
-                .entry(&entry.ce_id)
-                .and_modify(|first| merge(first, entry))
-                .or_insert_with(|| entry.clone());
+            merged.entry(&entry.ce_id).and_modify(|first| merge(first, entry)).or_insert_with(|| entry.clone());
         }
         merged
     }
 
     /// Number of different events that were answered 2xx.
     pub fn kept(&self) -> usize {
-        self.by_id()
-            .values()
-            .filter(|entry| entry.is_kept())
-            .count()
+        self.by_id().values().filter(|entry| entry.is_kept()).count()
     }
 
     /// As [`Ledger::kept`], of one topic.
     pub fn kept_on(&self, topic: &str) -> usize {
-        self.by_id()
-            .values()
-            .filter(|entry| entry.is_kept() && entry.event.topic == topic)
-            .count()
+        self.by_id().values().filter(|entry| entry.is_kept() && entry.event.topic == topic).count()
     }
 
     pub fn extend(&mut self, other: Ledger) {
@@ -94,21 +85,10 @@ impl Ledger {
 
     /// Every event was answered 2xx, and rightly.
     pub fn assert_all_kept(&self) {
-        let wrong: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|e| !e.is_kept() || !e.complaints.is_empty())
-            .take(10)
-            .collect();
-        let told: Vec<_> = wrong
-            .iter()
-            .map(|e| format!("{} {:?} {:?}", e.event.topic, e.statuses, e.complaints))
-            .collect();
-        assert!(
-            wrong.is_empty(),
-            "not every event was answered as it should be:\n{}",
-            told.join("\n")
-        );
+        let wrong: Vec<_> = self.entries.iter().filter(|e| !e.is_kept() || !e.complaints.is_empty()).take(10).collect();
+        let told: Vec<_> =
+            wrong.iter().map(|e| format!("{} {:?} {:?}", e.event.topic, e.statuses, e.complaints)).collect();
+        assert!(wrong.is_empty(), "not every event was answered as it should be:\n{}", told.join("\n"));
     }
 }
 

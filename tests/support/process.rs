@@ -24,10 +24,7 @@ pub struct Process {
 impl Process {
     /// Starts `command`; its lines are added to `lines` (which may hold those of an earlier run).
     pub fn start(mut command: Command, lines: Arc<Lines>) -> io::Result<Process> {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(command)?;
         let (out, err) = (child.stdout.take(), child.stderr.take());
         lines.follow(out.expect("stdout was piped above"));
@@ -53,9 +50,7 @@ impl Process {
 
     /// The exit status, if it comes within `timeout`.
     pub fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
-        wait_until(timeout, || {
-            self.child.try_wait().expect("a child can be waited for")
-        })
+        wait_until(timeout, || self.child.try_wait().expect("a child can be waited for"))
     }
 
     pub fn running(&mut self) -> bool {
@@ -104,12 +99,7 @@ impl Lines {
     }
 
     /// The first answer of `find` on a line from number `from` on, waiting for lines to come.
-    pub fn find<T>(
-        &self,
-        from: usize,
-        timeout: Duration,
-        find: impl Fn(&str) -> Option<T>,
-    ) -> Option<T> {
+    pub fn find<T>(&self, from: usize, timeout: Duration, find: impl Fn(&str) -> Option<T>) -> Option<T> {
         let end = Instant::now() + timeout;
         let mut seen = from;
         let mut all = self.all.lock().expect("no holder panics");
@@ -119,11 +109,7 @@ impl Lines {
             }
             seen = all.len();
             let left = end.checked_duration_since(Instant::now())?;
-            all = self
-                .grown
-                .wait_timeout(all, left)
-                .expect("no holder panics")
-                .0;
+            all = self.grown.wait_timeout(all, left).expect("no holder panics").0;
         }
     }
 }
@@ -153,18 +139,13 @@ fn spawn(command: Command) -> io::Result<Child> {
         Mutex::new(orders)
     });
     let (reply, answer) = mpsc::channel();
-    keeper
-        .lock()
-        .expect("no holder panics")
-        .send((command, reply))
-        .expect("the keeper never ends");
+    keeper.lock().expect("no holder panics").send((command, reply)).expect("the keeper never ends");
     answer.recv().expect("the keeper answers every order")
 }
 
 fn spawn_here(mut command: Command) -> io::Result<Child> {
     let die_with_us = || {
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-            .map_err(io::Error::from)
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(io::Error::from)
     };
     // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
     unsafe { command.pre_exec(die_with_us) };

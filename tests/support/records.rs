@@ -32,16 +32,12 @@ impl Record {
     /// The one header of this name, as text.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.iter().filter(|(n, _)| n == name);
-        let value = found
-            .next()
-            .and_then(|(_, value)| std::str::from_utf8(value).ok());
+        let value = found.next().and_then(|(_, value)| std::str::from_utf8(value).ok());
         if found.next().is_some() { None } else { value }
     }
 
     pub fn key_text(&self) -> Option<String> {
-        self.key
-            .as_deref()
-            .map(|key| String::from_utf8_lossy(key).into_owned())
+        self.key.as_deref().map(|key| String::from_utf8_lossy(key).into_owned())
     }
 }
 
@@ -51,20 +47,10 @@ impl Kafka {
     pub fn read_all(&self, prefix: &str) -> Vec<Record> {
         let topics = self.topics(prefix);
         assert!(!topics.is_empty(), "no topic begins with {prefix}");
-        let (by_java, by_librdkafka) = (
-            self.read_with_java(&topics),
-            self.read_with_librdkafka(&topics),
-        );
-        assert_eq!(
-            by_java.len(),
-            by_librdkafka.len(),
-            "the two readers found different numbers of records"
-        );
+        let (by_java, by_librdkafka) = (self.read_with_java(&topics), self.read_with_librdkafka(&topics));
+        assert_eq!(by_java.len(), by_librdkafka.len(), "the two readers found different numbers of records");
         for (java, rust) in by_java.iter().zip(&by_librdkafka) {
-            let java = Record {
-                java_partition: None,
-                ..java.clone()
-            };
+            let java = Record { java_partition: None, ..java.clone() };
             assert_eq!(&java, rust, "the two readers differ");
         }
         by_java
@@ -77,23 +63,15 @@ impl Kafka {
             .output()
             .expect("java has run before");
         let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "the Java reader failed:\n{complaint}"
-        );
+        assert!(output.status.success(), "the Java reader failed:\n{complaint}");
         let text = String::from_utf8(output.stdout).expect("the reader prints ASCII");
         sorted(text.lines().map(parse).collect())
     }
 
     pub fn read_with_librdkafka(&self, topics: &[String]) -> Vec<Record> {
         let mut config = client(&self.brokers());
-        config
-            .set("group.id", "tests")
-            .set("enable.auto.commit", "false")
-            .set("check.crcs", "true");
-        config
-            .set("fetch.message.max.bytes", "8388608")
-            .set("enable.partition.eof", "false");
+        config.set("group.id", "tests").set("enable.auto.commit", "false").set("check.crcs", "true");
+        config.set("fetch.message.max.bytes", "8388608").set("enable.partition.eof", "false");
         let consumer: BaseConsumer = config.create().expect("the settings are valid");
         let mut partitions = TopicPartitionList::new();
         let mut missing: i64 = 0;
@@ -102,14 +80,10 @@ impl Kafka {
                 let ends = consumer.fetch_watermarks(topic, partition, Duration::from_secs(30));
                 let (low, high) = ends.expect("a partition knows its ends");
                 missing += high - low;
-                partitions
-                    .add_partition_offset(topic, partition, Offset::Beginning)
-                    .expect("an offset may be set");
+                partitions.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset may be set");
             }
         }
-        consumer
-            .assign(&partitions)
-            .expect("partitions may be assigned");
+        consumer.assign(&partitions).expect("partitions may be assigned");
         collect(&consumer, missing)
     }
 }
@@ -119,19 +93,13 @@ fn collect(consumer: &BaseConsumer, mut missing: i64) -> Vec<Record> {
     let mut heard = Instant::now();
     while missing > 0 {
         let Some(message) = consumer.poll(Duration::from_millis(200)) else {
-            assert!(
-                heard.elapsed() < Duration::from_secs(30),
-                "librdkafka misses {missing} records for 30 s"
-            );
+            assert!(heard.elapsed() < Duration::from_secs(30), "librdkafka misses {missing} records for 30 s");
             continue;
         };
         let message = message.expect("a topic can be read");
         heard = Instant::now();
         missing -= 1;
-        let headers = message
-            .headers()
-            .map(|headers| headers.iter().collect::<Vec<_>>())
-            .unwrap_or_default();
+        let headers = message.headers().map(|headers| headers.iter().collect::<Vec<_>>()).unwrap_or_default();
         records.push(Record {
             topic: message.topic().to_string(),
             partition: message.partition(),
@@ -140,12 +108,7 @@ fn collect(consumer: &BaseConsumer, mut missing: i64) -> Vec<Record> {
             key: message.key().map(<[u8]>::to_vec),
             headers: headers
                 .iter()
-                .map(|header| {
-                    (
-                        header.key.to_string(),
-                        header.value.unwrap_or_default().to_vec(),
-                    )
-                })
+                .map(|header| (header.key.to_string(), header.value.unwrap_or_default().to_vec()))
                 .collect(),
             length: message.payload().unwrap_or_default().len(),
             sha256: sha256(message.payload().unwrap_or_default()),
@@ -160,14 +123,8 @@ fn parse(line: &str) -> Record {
     let text = |name: &str| value[name].as_str().map(str::to_string);
     let number = |name: &str| value[name].as_i64();
     let header = |pair: &Value| {
-        let (name, value) = (
-            pair[0].as_str().expect("a header has a name"),
-            pair[1].as_str().unwrap_or_default(),
-        );
-        (
-            String::from_utf8_lossy(&unhex(name)).into_owned(),
-            unhex(value),
-        )
+        let (name, value) = (pair[0].as_str().expect("a header has a name"), pair[1].as_str().unwrap_or_default());
+        (String::from_utf8_lossy(&unhex(name)).into_owned(), unhex(value))
     };
     Record {
         topic: text("topic").expect("a topic"),
@@ -175,12 +132,7 @@ fn parse(line: &str) -> Record {
         offset: number("offset").expect("an offset"),
         timestamp: number("timestamp").expect("a timestamp"),
         key: text("key").map(|key| unhex(&key)),
-        headers: value["headers"]
-            .as_array()
-            .expect("headers")
-            .iter()
-            .map(header)
-            .collect(),
+        headers: value["headers"].as_array().expect("headers").iter().map(header).collect(),
         length: number("length").expect("a length") as usize,
         sha256: text("sha256").expect("a hash"),
         java_partition: number("java_partition").map(|partition| partition as i32),
@@ -188,7 +140,6 @@ fn parse(line: &str) -> Record {
 }
 
 fn sorted(mut records: Vec<Record>) -> Vec<Record> {
-    records
-        .sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
+    records.sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
     records
 }

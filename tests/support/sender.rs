@@ -30,12 +30,7 @@ pub struct Sender {
 
 impl Sender {
     pub fn to(bridge: &Bridge) -> Sender {
-        Sender {
-            intake: bridge.intake(),
-            said: bridge.keep_for_sweep(),
-            connection: None,
-            ledger: Ledger::default(),
-        }
+        Sender { intake: bridge.intake(), said: bridge.keep_for_sweep(), connection: None, ledger: Ledger::default() }
     }
 
     /// Signs `event` now and sends it until it is kept. True if it was.
@@ -45,11 +40,7 @@ impl Sender {
 
     /// As [`Sender::send`], signed at `v`.
     pub fn send_at(&mut self, event: &Event, v: u64) -> bool {
-        let mut entry = Entry::new(
-            event.clone(),
-            v,
-            signature(&event.source.api_key, &event.body, v),
-        );
+        let mut entry = Entry::new(event.clone(), v, signature(&event.source.api_key, &event.body, v));
         entry.sent_turn = TURN.fetch_add(1, Ordering::SeqCst);
         entry.sent_ms = now_ms();
         let end = Instant::now() + GIVE_UP_AFTER;
@@ -82,35 +73,21 @@ impl Sender {
     /// One request as it is, outside the ledger. An answer that refuses is kept for the sweep.
     pub fn post(&mut self, event: &Event, signature: &str) -> io::Result<Answer> {
         let address = *self.intake.lock().expect("no holder panics");
-        if self
-            .connection
-            .as_ref()
-            .is_none_or(|connection| connection.address() != address)
-        {
+        if self.connection.as_ref().is_none_or(|connection| connection.address() != address) {
             self.connection = Some(Connection::open(address)?);
         }
         let connection = self.connection.as_mut().expect("opened above");
         let path = format!("{}?agent={QUERY_MARKER}", event.source.path);
-        let headers = [
-            ("X-Retell-Signature", signature),
-            ("Content-Type", "application/json"),
-        ];
+        let headers = [("X-Retell-Signature", signature), ("Content-Type", "application/json")];
         let answer = connection.post(&path, &headers, &event.body);
-        let hangs_up = |a: &Answer| {
-            a.header("connection")
-                .is_some_and(|value| value.eq_ignore_ascii_case("close"))
-        };
+        let hangs_up = |a: &Answer| a.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         if answer.as_ref().map_or(true, hangs_up) {
             self.connection = None;
         }
         if let Ok(answer) = &answer
             && answer.status >= 300
         {
-            self.said.lock().expect("no holder panics").push(format!(
-                "{:?} {}",
-                answer.headers,
-                answer.text()
-            ));
+            self.said.lock().expect("no holder panics").push(format!("{:?} {}", answer.headers, answer.text()));
         }
         answer
     }
@@ -124,19 +101,11 @@ fn complaint(entry: &Entry, answer: &Answer) -> Option<String> {
         return Some(format!("answered {} instead of {expected}", answer.status));
     }
     if answer.header("x-event-id") != Some(&entry.ce_id) {
-        return Some(format!(
-            "X-Event-Id is {:?}, not {}",
-            answer.header("x-event-id"),
-            entry.ce_id
-        ));
+        return Some(format!("X-Event-Id is {:?}, not {}", answer.header("x-event-id"), entry.ce_id));
     }
     let body: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
     match inbound {
-        true if body
-            .as_ref()
-            .and_then(|b| b.get(&entry.event.kind))
-            .is_none_or(|answer| !answer.is_object()) =>
-        {
+        true if body.as_ref().and_then(|b| b.get(&entry.event.kind)).is_none_or(|answer| !answer.is_object()) => {
             Some(format!("an inbound event was answered {:?}", answer.text()))
         }
         false if !answer.body.is_empty() => Some(format!("204 with a body: {:?}", answer.text())),
@@ -145,12 +114,7 @@ fn complaint(entry: &Entry, answer: &Answer) -> Option<String> {
 }
 
 /// Sends all `stories` with `senders` connections at once, pausing `pace` between the events of each connection.
-pub fn send_all(
-    bridge: &Bridge,
-    stories: Vec<Vec<Event>>,
-    senders: usize,
-    pace: Duration,
-) -> Ledger {
+pub fn send_all(bridge: &Bridge, stories: Vec<Vec<Event>>, senders: usize, pace: Duration) -> Ledger {
     start_sending(bridge, stories, senders, pace).finish()
 }
 
@@ -161,20 +125,11 @@ pub struct Sending {
     pub total: u64,
 }
 
-pub fn start_sending(
-    bridge: &Bridge,
-    stories: Vec<Vec<Event>>,
-    senders: usize,
-    pace: Duration,
-) -> Sending {
+pub fn start_sending(bridge: &Bridge, stories: Vec<Vec<Event>>, senders: usize, pace: Duration) -> Sending {
     let total = stories.iter().map(Vec::len).sum::<usize>() as u64;
-    let (stories, sent) = (
-        Arc::new(Mutex::new(VecDeque::from(stories))),
-        Arc::new(AtomicU64::new(0)),
-    );
+    let (stories, sent) = (Arc::new(Mutex::new(VecDeque::from(stories))), Arc::new(AtomicU64::new(0)));
     let start_one = |_| {
-        let (stories, sent, mut sender) =
-            (Arc::clone(&stories), Arc::clone(&sent), Sender::to(bridge));
+        let (stories, sent, mut sender) = (Arc::clone(&stories), Arc::clone(&sent), Sender::to(bridge));
         thread::spawn(move || {
             loop {
                 let Some(story) = stories.lock().expect("no holder panics").pop_front() else {
@@ -189,11 +144,7 @@ pub fn start_sending(
             sender.ledger
         })
     };
-    Sending {
-        threads: (0..senders).map(start_one).collect(),
-        sent,
-        total,
-    }
+    Sending { threads: (0..senders).map(start_one).collect(), sent, total }
 }
 
 impl Sending {
@@ -205,12 +156,7 @@ impl Sending {
     pub fn wait_share(&self, hundredths: u64) {
         let end = Instant::now() + Duration::from_secs(120);
         while self.sent() * 100 < self.total * hundredths {
-            assert!(
-                Instant::now() < end,
-                "after two minutes {} of {} events are sent",
-                self.sent(),
-                self.total
-            );
+            assert!(Instant::now() < end, "after two minutes {} of {} events are sent", self.sent(), self.total);
             thread::sleep(Duration::from_millis(10));
         }
     }

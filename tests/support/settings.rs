@@ -27,7 +27,8 @@ impl Settings {
             "shutdown": { "delay": "0s", "deadline": "20s" },
         });
         for source in sources {
-            value["sources"][&source.name] = json!({ "path": source.path, "keys": [source.api_key], "topic_prefix": source.prefix });
+            value["sources"][&source.name] =
+                json!({ "path": source.path, "keys": [source.api_key], "topic_prefix": source.prefix });
         }
         if let Some(first) = sources.first() {
             value["topics"]["prefix"] = json!(first.prefix);

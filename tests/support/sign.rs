@@ -7,8 +7,7 @@ use sha2::{Digest, Sha256};
 
 /// The value of `X-Retell-Signature` for `body`, signed at `v` (Unix milliseconds).
 pub fn signature(api_key: &str, body: &[u8], v: u64) -> String {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(api_key.as_bytes()).expect("HMAC takes a key of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(api_key.as_bytes()).expect("HMAC takes a key of any length");
     mac.update(body);
     mac.update(v.to_string().as_bytes());
     format!("v={v},d={}", hex(&mac.finalize().into_bytes()))
@@ -43,15 +42,9 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Bytes of hexadecimal text that a tool printed.
 pub fn unhex(text: &str) -> Vec<u8> {
     let digit = |c: u8| (c as char).to_digit(16).expect("a tool prints hexadecimal") as u8;
-    text.as_bytes()
-        .chunks(2)
-        .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
-        .collect()
+    text.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
 pub fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("the clock is past 1970")
-        .as_millis() as u64
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_millis() as u64
 }

@@ -8,10 +8,7 @@ const SIGNATURE_DIGITS: usize = 64;
 
 /// Every piece of text that gives something away, with what it gives away.
 pub fn betrayals<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    texts
-        .into_iter()
-        .filter_map(|text| betrayal(text).map(|what| format!("{what}: {}", shorten(text))))
-        .collect()
+    texts.into_iter().filter_map(|text| betrayal(text).map(|what| format!("{what}: {}", shorten(text)))).collect()
 }
 
 fn betrayal(text: &str) -> Option<&'static str> {
@@ -25,10 +22,7 @@ fn betrayal(text: &str) -> Option<&'static str> {
         (QUERY_MARKER, "a query string"),
         ("andr\\u00e9", "a name"),
     ];
-    let mark = marks
-        .iter()
-        .find(|(mark, _)| lower.contains(mark))
-        .map(|(_, what)| *what);
+    let mark = marks.iter().find(|(mark, _)| lower.contains(mark)).map(|(_, what)| *what);
     mark.or_else(|| has_signature(&lower).then_some("a signature"))
         .or_else(|| lower.contains("panicked at").then_some("a panic"))
 }

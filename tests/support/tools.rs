@@ -14,25 +14,15 @@ pub fn root() -> &'static Path {
 pub fn java() -> Command {
     let kafka = fetched(".tools/kafka", "tests/tools/fetch-kafka.sh");
     let mut command = Command::new("java");
-    command
-        .arg("-XX:+UseSerialGC")
-        .arg("-XX:TieredStopAtLevel=1");
-    command.arg(format!(
-        "-Dlog4j2.configurationFile={}",
-        root().join("tests/tools/kafka/log4j2.properties").display()
-    ));
-    command
-        .arg("-cp")
-        .arg(format!("{0}/classes:{0}/jars/*", kafka.display()));
+    command.arg("-XX:+UseSerialGC").arg("-XX:TieredStopAtLevel=1");
+    command.arg(format!("-Dlog4j2.configurationFile={}", root().join("tests/tools/kafka/log4j2.properties").display()));
+    command.arg("-cp").arg(format!("{0}/classes:{0}/jars/*", kafka.display()));
     command
 }
 
 /// Node with Retell's SDK beside it.
 pub fn node_sdk() -> (PathBuf, Command) {
-    (
-        fetched(".tools/sdk-node", "tests/tools/fetch-sdks.sh"),
-        Command::new("node"),
-    )
+    (fetched(".tools/sdk-node", "tests/tools/fetch-sdks.sh"), Command::new("node"))
 }
 
 /// Python of the environment that has Retell's SDK.
@@ -57,10 +47,7 @@ pub fn folder(name: &str) -> PathBuf {
 fn remove_leftovers(base: &Path) {
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name
-            .split('-')
-            .next()
-            .and_then(|pid| pid.parse::<u32>().ok());
+        let owner = name.split('-').next().and_then(|pid| pid.parse::<u32>().ok());
         if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
@@ -69,9 +56,6 @@ fn remove_leftovers(base: &Path) {
 
 fn fetched(folder: &str, script: &str) -> PathBuf {
     let path = root().join(folder);
-    assert!(
-        path.join("stamp").exists(),
-        "{folder} is not there: run {script} first"
-    );
+    assert!(path.join("stamp").exists(), "{folder} is not there: run {script} first");
     path
 }

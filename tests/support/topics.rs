@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
-};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
@@ -22,12 +20,8 @@ pub const LARGE: &str = "4194304";
 /// A client that makes no topic by asking for it.
 pub fn client(brokers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", brokers)
-        .set("allow.auto.create.topics", "false");
-    config
-        .set("reconnect.backoff.max.ms", "500")
-        .set("log_level", "0");
+    config.set("bootstrap.servers", brokers).set("allow.auto.create.topics", "false");
+    config.set("reconnect.backoff.max.ms", "500").set("log_level", "0");
     config
 }
 
@@ -40,22 +34,12 @@ impl Kafka {
     pub fn create_topics(&self, names: &[&str], partitions: i32, settings: &[(&str, &str)]) {
         let make = |name| {
             let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-            settings
-                .iter()
-                .fold(topic, |topic, (key, value)| topic.set(key, value))
+            settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
         };
         let topics: Vec<NewTopic> = names.iter().map(|name| make(*name)).collect();
-        let results =
-            wait(self.admin().create_topics(&topics, &options())).expect("the broker answers");
-        results
-            .into_iter()
-            .for_each(|result| drop(result.expect("a topic can be made")));
-        let there = || {
-            names
-                .iter()
-                .all(|name| self.partitions(name) == partitions)
-                .then_some(())
-        };
+        let results = wait(self.admin().create_topics(&topics, &options())).expect("the broker answers");
+        results.into_iter().for_each(|result| drop(result.expect("a topic can be made")));
+        let there = || names.iter().all(|name| self.partitions(name) == partitions).then_some(());
         wait_until(TIMEOUT, there).expect("new topics get leaders");
     }
 
@@ -76,52 +60,28 @@ impl Kafka {
     /// Replaces a topic's own settings.
     pub fn alter_topic(&self, name: &str, settings: &[(&str, &str)]) {
         let change = AlterConfig::new(ResourceSpecifier::Topic(name));
-        let change = settings
-            .iter()
-            .fold(change, |change, (key, value)| change.set(key, value));
-        let results =
-            wait(self.admin().alter_configs([&change], &options())).expect("the broker answers");
-        results
-            .into_iter()
-            .for_each(|result| drop(result.expect("a topic's settings can be changed")));
+        let change = settings.iter().fold(change, |change, (key, value)| change.set(key, value));
+        let results = wait(self.admin().alter_configs([&change], &options())).expect("the broker answers");
+        results.into_iter().for_each(|result| drop(result.expect("a topic's settings can be changed")));
     }
 
     pub fn delete_topic(&self, name: &str) {
-        let results =
-            wait(self.admin().delete_topics(&[name], &options())).expect("the broker answers");
-        results
-            .into_iter()
-            .for_each(|result| drop(result.expect("a topic can be removed")));
-        wait_until(TIMEOUT, || {
-            (!self.topics(name).contains(&name.to_string())).then_some(())
-        })
-        .expect("it goes");
+        let results = wait(self.admin().delete_topics(&[name], &options())).expect("the broker answers");
+        results.into_iter().for_each(|result| drop(result.expect("a topic can be removed")));
+        wait_until(TIMEOUT, || (!self.topics(name).contains(&name.to_string())).then_some(())).expect("it goes");
     }
 
     /// Names of all topics that begin with `prefix`.
     pub fn topics(&self, prefix: &str) -> Vec<String> {
-        let metadata = self
-            .consumer()
-            .fetch_metadata(None, TIMEOUT)
-            .expect("the broker answers");
-        let names = metadata
-            .topics()
-            .iter()
-            .map(|topic| topic.name().to_string());
+        let metadata = self.consumer().fetch_metadata(None, TIMEOUT).expect("the broker answers");
+        let names = metadata.topics().iter().map(|topic| topic.name().to_string());
         names.filter(|name| name.starts_with(prefix)).collect()
     }
 
     /// Number of partitions of `topic` that have a leader; 0 where the topic does not exist.
     pub fn partitions(&self, topic: &str) -> i32 {
-        let metadata = self
-            .consumer()
-            .fetch_metadata(Some(topic), TIMEOUT)
-            .expect("the broker answers");
-        metadata.topics()[0]
-            .partitions()
-            .iter()
-            .filter(|partition| partition.leader() >= 0)
-            .count() as i32
+        let metadata = self.consumer().fetch_metadata(Some(topic), TIMEOUT).expect("the broker answers");
+        metadata.topics()[0].partitions().iter().filter(|partition| partition.leader() >= 0).count() as i32
     }
 
     /// How many records each of `topics` holds.
@@ -129,17 +89,13 @@ impl Kafka {
         let consumer = self.consumer();
         let count = |topic: &String| {
             let ends = (0..self.partitions(topic)).map(|partition| {
-                let (low, high) = consumer
-                    .fetch_watermarks(topic, partition, TIMEOUT)
-                    .expect("a partition knows its ends");
+                let (low, high) =
+                    consumer.fetch_watermarks(topic, partition, TIMEOUT).expect("a partition knows its ends");
                 high - low
             });
             ends.sum()
         };
-        topics
-            .iter()
-            .map(|topic| (topic.clone(), count(topic)))
-            .collect()
+        topics.iter().map(|topic| (topic.clone(), count(topic))).collect()
     }
 
     /// Waits until the topics of `prefix` hold `wanted` records together; fails with what each holds.
@@ -151,36 +107,24 @@ impl Kafka {
             if found >= wanted as i64 {
                 return;
             }
-            assert!(
-                Instant::now() < end,
-                "{found} of {wanted} records after {timeout:?}: {counts:#?}"
-            );
+            assert!(Instant::now() < end, "{found} of {wanted} records after {timeout:?}: {counts:#?}");
             std::thread::sleep(Duration::from_millis(250));
         }
     }
 
     pub fn consumer(&self) -> BaseConsumer {
-        client(&self.brokers())
-            .create()
-            .expect("the settings are valid")
+        client(&self.brokers()).create().expect("the settings are valid")
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
-        client(&self.brokers())
-            .create()
-            .expect("the settings are valid")
+        client(&self.brokers()).create().expect("the settings are valid")
     }
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new()
-        .request_timeout(Some(TIMEOUT))
-        .operation_timeout(Some(TIMEOUT))
+    AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
 }
 
 fn wait<T>(answer: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime without drivers")
-        .block_on(answer)
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers").block_on(answer)
 }
