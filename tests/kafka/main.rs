@@ -15,6 +15,7 @@ mod dead_letters;
 mod duplicates;
 mod harness;
 mod killed;
+mod proof;
 mod sdks;
 mod silence;
 mod unrecognized;
