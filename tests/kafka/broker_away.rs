@@ -72,6 +72,9 @@ fn told_to_stop_with_a_dead_broker_it_ends_in_time_and_the_next_start_publishes_
     let mut bridge = Bridge::start(settings.with(json!({ "shutdown": { "deadline": "4s" } })));
     let mut maker = Maker::new(43);
     let mut ledger = send_all(&bridge, stories(&mut maker, &source, 40), 4, Duration::ZERO);
+    // What is on its way when the broker dies is in doubt, and may come twice; here nothing is.
+    kafka.wait_count("dead.", ledger.kept(), Duration::from_secs(60));
+    bridge.wait_metrics("an empty backlog", |m| m.get("journal_backlog_events", &[]) == 0.0);
     kafka.kill();
     ledger.extend(send_all(&bridge, stories(&mut maker, &source, 40), 4, Duration::ZERO));
 

@@ -43,6 +43,7 @@ fn a_bridge_that_logs_all_it_can_gives_nothing_private_away() {
     let settings = Settings::new(&kafka.brokers(), &[&source]).with(json!({
         "log": { "level": "debug" },
         "intake": { "body_max": "90KiB" },
+        "shutdown": { "deadline": "2s" },
         "kafka": { "properties": { "debug": "broker,topic,msg" } },
     }));
     let mut bridge = Bridge::start(settings);

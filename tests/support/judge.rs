@@ -193,9 +193,12 @@ fn check_positions(report: &mut Report, records: &[Record], circumstances: &Circ
     }
 }
 
+/// Events of one key on one topic, to be put in the topic's order.
+type EventsInPlace<'a> = Vec<(&'a Record, &'a Entry)>;
+
 /// First copies of one key's events on one topic stand in the order in which they were promised.
 fn check_order(report: &mut Report, entries: &HashMap<&str, Entry>, copies: &HashMap<(&str, &str), Vec<&Record>>) {
-    let mut keys: HashMap<(&str, &[u8]), Vec<(&Record, &Entry)>> = HashMap::new();
+    let mut keys: HashMap<(&str, &[u8]), EventsInPlace> = HashMap::new();
     for ((topic, id), records) in copies {
         if let Some(key) = &records[0].key {
             keys.entry((topic, key)).or_default().push((records[0], &entries[id]));
