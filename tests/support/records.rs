@@ -77,8 +77,7 @@ impl Kafka {
         let mut missing: i64 = 0;
         for topic in topics {
             for partition in 0..self.partitions(topic) {
-                let ends = consumer.fetch_watermarks(topic, partition, Duration::from_secs(30));
-                let (low, high) = ends.expect("a partition knows its ends");
+                let (low, high) = self.ends(&consumer, topic, partition);
                 missing += high - low;
                 partitions.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset may be set");
             }

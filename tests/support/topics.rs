@@ -78,10 +78,22 @@ impl Kafka {
         names.filter(|name| name.starts_with(prefix)).collect()
     }
 
-    /// Number of partitions of `topic` that have a leader; 0 where the topic does not exist.
+    /// Number of partitions of `topic`, once all have a leader (after a restart that takes a moment); 0 where the topic
+    /// does not exist.
     pub fn partitions(&self, topic: &str) -> i32 {
-        let metadata = self.consumer().fetch_metadata(Some(topic), TIMEOUT).expect("the broker answers");
-        metadata.topics()[0].partitions().iter().filter(|partition| partition.leader() >= 0).count() as i32
+        let consumer = self.consumer();
+        let all_led = || {
+            let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("the broker answers");
+            let partitions = metadata.topics()[0].partitions();
+            partitions.iter().all(|partition| partition.leader() >= 0).then_some(partitions.len() as i32)
+        };
+        wait_until(TIMEOUT, all_led).expect("every partition gets a leader")
+    }
+
+    /// First offset and end of a partition; asked again while a broker that has just come back knows neither.
+    pub fn ends(&self, consumer: &BaseConsumer, topic: &str, partition: i32) -> (i64, i64) {
+        let ask = || consumer.fetch_watermarks(topic, partition, TIMEOUT).ok();
+        wait_until(TIMEOUT, ask).expect("a partition knows its ends")
     }
 
     /// How many records each of `topics` holds.
@@ -89,8 +101,7 @@ impl Kafka {
         let consumer = self.consumer();
         let count = |topic: &String| {
             let ends = (0..self.partitions(topic)).map(|partition| {
-                let (low, high) =
-                    consumer.fetch_watermarks(topic, partition, TIMEOUT).expect("a partition knows its ends");
+                let (low, high) = self.ends(&consumer, topic, partition);
                 high - low
             });
             ends.sum()
