@@ -33,6 +33,13 @@ pub use shape::schema;
 pub use table::markdown;
 pub use units::key_trouble;
 
+/// Version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Commit that it was built from; `unknown` where the build could not tell.
+pub const COMMIT: &str = env!("BUILD_COMMIT");
+/// Compiler that built it.
+pub const RUSTC: &str = env!("BUILD_RUSTC");
+
 /// The settings, checked: each part's options, ready to be handed over.
 pub struct Config {
     /// Of the intake. Port 0 takes a free one.
@@ -46,8 +53,8 @@ pub struct Config {
     pub topics_apply: TopicsApply,
     /// Of probes and metrics. Port 0 takes a free one.
     pub admin_listen: SocketAddr,
-    pub log: LogOptions,
-    pub shutdown: ShutdownOptions,
+    pub log: Log,
+    pub shutdown: Shutdown,
 }
 
 /// How `topics apply` makes a topic.
@@ -62,7 +69,7 @@ pub struct TopicsApply {
 
 /// What is written to stderr.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogOptions {
+pub struct Log {
     pub format: LogFormat,
     /// A filter that `tracing_subscriber` can read.
     pub level: String,
@@ -70,7 +77,7 @@ pub struct LogOptions {
 
 /// How the bridge stops; both count from the signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShutdownOptions {
+pub struct Shutdown {
     /// Not ready, but still answering.
     pub delay: Duration,
     /// Publishing ends here at the latest.

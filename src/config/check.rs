@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::errors::{Findings, quoted};
 use super::given::{self, Given};
-use super::{Config, LogOptions, ShutdownOptions};
+use super::{Config, Log, Shutdown};
 
 /// Whether the sources' keys are looked at: commands that only speak to Kafka do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,19 +84,19 @@ fn not_yet(given: &Given, findings: &mut Findings) {
     }
 }
 
-fn shutdown(given: &given::Shutdown, findings: &mut Findings) -> ShutdownOptions {
+fn shutdown(given: &given::Shutdown, findings: &mut Findings) -> Shutdown {
     let (delay, deadline) = (given.delay.duration(), given.deadline.duration());
     if delay >= deadline {
         let problem = format!("{} is not before shutdown.deadline, {}", given.delay, given.deadline);
         findings.add("shutdown.delay", problem, "both count from the signal: write a delay below the deadline");
     }
-    ShutdownOptions { delay, deadline }
+    Shutdown { delay, deadline }
 }
 
-fn log(given: &given::Log, findings: &mut Findings) -> LogOptions {
+fn log(given: &given::Log, findings: &mut Findings) -> Log {
     if given.level.trim().is_empty() || EnvFilter::builder().parse(&given.level).is_err() {
         let cure = "write error, warn, info, debug or trace, or by module: info,retell_bridge::journal=debug";
         findings.add("log.level", format!("{} is no level", quoted(&given.level)), cure);
     }
-    LogOptions { format: given.format, level: given.level.clone() }
+    Log { format: given.format, level: given.level.clone() }
 }
