@@ -114,6 +114,11 @@ pub fn admin_listen(inputs: &Inputs) -> Result<SocketAddr, ConfigErrors> {
     own.finish(address).map(|(address, _)| address)
 }
 
+/// Whether a variable means a setting, for checks of documents and charts.
+pub fn knows_variable(name: &str) -> bool {
+    environment::means_a_setting(name, &shape::Shape::of_settings())
+}
+
 fn load(inputs: &Inputs, keys: check::Keys) -> Result<Loaded, ConfigErrors> {
     let shape = shape::Shape::of_settings();
     let mut findings = errors::Findings::default();
