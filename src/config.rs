@@ -1,4 +1,4 @@
-//! Settings: defaults < files < environment < flags, in two steps. As given ([`given`]: names, types, defaults, nothing
+//! Settings: defaults < files < environment < flags, in two steps. As given (`given.rs`: names, types, defaults, nothing
 //! else), then checked: [`Config`], which has the parts' own `Options` and holds by itself and together.
 //!
 //! In: files, variables, flags. Out: [`Loaded`], or every single thing that is wrong ([`ConfigErrors`]), one line each.
