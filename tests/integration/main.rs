@@ -4,5 +4,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cli;
 mod the_judge;
 mod vectors;
