@@ -128,8 +128,8 @@ fn one_wrong_setting_is_one_line_that_says_what_is_right() {
         ),
         (
             "sources: {default: {keys_file: /nowhere}}",
-            "sources.default.keys_file: `/nowhere` cannot be read: No such file or directory (os error 2); name a file that \
-             this user may read, with one key a line (from FILE)",
+            "sources.default.keys_file: `/nowhere` cannot be read: entity not found; name a file that this user may \
+             read, with one key a line (from FILE)",
         ),
         (
             "sources: {default: {path: /readyz}}",
@@ -179,9 +179,9 @@ fn one_wrong_setting_is_one_line_that_says_what_is_right() {
              at least the window (from FILE)",
         ),
         (
-            "journal: {size_max: 128MiB}",
-            "journal.size_max: 128MiB is less than four segments of 64MiB; write at least 256MiB; 10GiB ride out hours \
-             without Kafka (from FILE)",
+            "journal: {size_max: 256MiB}",
+            "journal.size_max: 256MiB is less than 260MiB, four segments and room beside them; write at least that; 10GiB ride \
+             out hours without Kafka (from FILE)",
         ),
         (
             "intake: {in_flight_max: 4MiB}",
