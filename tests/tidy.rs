@@ -76,7 +76,9 @@ fn shipped(text: &str) -> Vec<(usize, String)> {
     let is_tests = |at: usize| {
         lines[at].trim() == "#[cfg(test)]"
             && lines[at + 1..].iter().find(|line| !line.trim_start().starts_with("#[")).is_some_and(|line| {
-                let line = line.trim_start().trim_start_matches("pub").trim_start_matches("(crate)").trim_start();
+                let line = line.trim_start();
+                let line =
+                    if line.starts_with("pub") { line.find(" mod ").map_or("", |at| &line[at + 1..]) } else { line };
                 line.starts_with("mod ") && line.ends_with('{')
             })
     };
