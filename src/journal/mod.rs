@@ -82,13 +82,18 @@ pub struct Options {
 }
 
 impl Options {
+    /// The least that `size_max_bytes` may be with this segment size.
+    pub fn size_least_bytes(&self) -> u64 {
+        SEGMENTS_MIN * self.segment_bytes + spares::aside_bytes(self)
+    }
+
     fn check(&self) -> Result<(), OpenError> {
         let segment_bytes = self.segment_bytes;
         let possible = (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&segment_bytes);
         if !possible || !segment_bytes.is_multiple_of(frame::BLOCK_BYTES) {
             return Err(OpenError::SegmentBytes { segment_bytes });
         }
-        let least_bytes = SEGMENTS_MIN * segment_bytes + spares::aside_bytes(self);
+        let least_bytes = self.size_least_bytes();
         if self.size_max_bytes < least_bytes {
             return Err(OpenError::SizeMax { size_max_bytes: self.size_max_bytes, least_bytes });
         }

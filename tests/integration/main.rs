@@ -1,0 +1,9 @@
+//! Tests that need nothing but the binary: one target, so that there is one link step. Tests that need a broker are in
+//! `tests/kafka/`.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cli;
+mod the_judge;
+mod vectors;
