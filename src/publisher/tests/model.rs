@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::kafka::{Cluster, Dice, Event as Mishap};
-use super::{Bench, Memory, topics};
+use super::{Bench, Memory, Slot, topics};
 use crate::event::Event;
 use crate::journal::LaneMark;
 use crate::publisher::TopicState;
@@ -52,7 +52,7 @@ fn owed(memory: &Memory, router: &Router) -> BTreeMap<String, BTreeSet<u64>> {
 fn owed_from(memory: &Memory, router: &Router, passed: usize) -> BTreeMap<String, BTreeSet<u64>> {
     let mut owed: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
     for (index, record) in memory.records.iter().enumerate().skip(passed) {
-        let Ok(payload) = record else { continue };
+        let Some(payload) = record.record() else { continue };
         let lanes = match Event::decode(payload.clone()) {
             Ok(event) => {
                 let route = router.route(event.source(), &event.peek());
@@ -95,7 +95,7 @@ pub(super) fn judge(bench: &Bench) {
         let mut last: BTreeMap<&str, u64> = BTreeMap::new();
         let mut seen = BTreeSet::new();
         for written in topic.log.iter().filter(|written| !written.headers.contains_key("retell_topic")) {
-            let record = memory.records[written.position as usize - 1].as_ref().expect("published a damaged record");
+            let record = memory.records[written.position as usize - 1].record().expect("published a damaged record");
             if let Ok(event) = Event::decode(record.clone()) {
                 assert_eq!(event.body()[..], written.value[..], "position {}", written.position);
             }
@@ -121,7 +121,7 @@ fn judge_dead(bench: &Bench, limit: usize) {
     let (memory, cluster) = (bench.memory(), bench.cluster());
     let in_topic = cluster.topics[DEAD].log.iter().map(|written| written.position);
     for position in in_topic.chain(memory.dead.values().map(|payload| read_dead(payload).1)) {
-        let payload = memory.records[position as usize - 1].as_ref().unwrap();
+        let payload = memory.records[position as usize - 1].record().unwrap();
         let Ok(event) = Event::decode(payload.clone()) else { continue };
         assert!(event.body().len() > limit, "position {position} is a dead letter and would have fitted\n{cluster}");
     }
@@ -133,7 +133,7 @@ fn append_some(bench: &Bench, dice: &mut Dice) {
         match dice.below(40) {
             0 => _ = bench.body(Bytes::from_static(b"not json")),
             1 => _ = bench.record(Bytes::from_static(b"\x63no envelope")),
-            2 => bench.memory().records.push(Err(())),
+            2 => bench.memory().records.push(if dice.one_in(2) { Slot::Damaged } else { Slot::Gap }),
             3 => _ = bench.event("call_ended", &key, 2_000),
             4..15 => _ = bench.event("call_started", &key, 10),
             _ => _ = bench.event("call_ended", &key, 10),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::kafka::{Event, Scripted};
 use super::model::{judge, read_dead};
-use super::{Bench, topics};
+use super::{Bench, Slot, topics};
 use crate::journal::{LaneMark, Position};
 use crate::publisher::TopicState;
 
@@ -240,13 +240,16 @@ fn a_journal_that_cannot_be_read_is_read_again_and_nothing_is_skipped() {
 }
 
 #[test]
-fn damaged_records_are_passed() {
+fn damaged_records_and_positions_that_no_record_has_are_passed() {
     let mut bench = Bench::started();
     bench.event("call_ended", "one", 10);
-    bench.memory().records.extend([Err(()), Err(())]);
+    bench.memory().records.extend([Slot::Damaged, Slot::Gap]);
     bench.event("call_ended", "one", 10);
     bench.run_until_done(10_000);
     assert_eq!((bench.cluster().positions(ENDED), bench.mark_of(ENDED)), (vec![1, 4], 5));
+    bench.memory().records.push(Slot::Gap);
+    bench.run_until_done(10_000);
+    assert_eq!(bench.mark_of(ENDED), 6, "also where nothing follows");
 }
 
 #[test]
