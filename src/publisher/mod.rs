@@ -18,6 +18,7 @@
 //! | `retry` | pauses, probes, new producers |
 //! | `lane`, `lanes` | progress per topic; which lanes read together |
 //! | `feed` | records to the producer |
+//! | `receipts` | what became of them |
 //! | `dead_letters` | what no topic takes |
 //! | `census` | what waits |
 //! | `report` | metrics, health, log lines |
@@ -36,6 +37,7 @@ mod headers;
 mod lane;
 mod lanes;
 mod producer;
+mod receipts;
 mod report;
 mod retry;
 mod routing;
