@@ -182,6 +182,16 @@ impl Cluster {
         self.receipts.extend(failed.map(|written| Receipt { token: written.token, outcome: Err(WAIT) }));
     }
 
+    /// All receipts have been taken. What was sent before they were is refused as well; a topic where nothing was, takes
+    /// records again.
+    fn end_refusals(&mut self) {
+        for name in std::mem::take(&mut self.refusing) {
+            if self.queues.iter().any(|((topic, _), queue)| *topic == name && !queue.is_empty()) {
+                self.refuse_topic(&name, Vec::new());
+            }
+        }
+    }
+
     fn purge(&mut self) {
         self.is_dead = true;
         let queued: Vec<Written> = self.queues.values_mut().flat_map(|queue| queue.drain(..)).collect();
@@ -256,7 +266,7 @@ impl Producer for Scripted {
         if cluster.dice.one_in(3) {
             cluster.receipts = ready.split_off(ready.len() / 2);
         } else {
-            cluster.refusing.clear();
+            cluster.end_refusals();
         }
         receipts.append(&mut ready);
     }
