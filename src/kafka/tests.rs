@@ -203,7 +203,10 @@ fn the_plan_names_what_is_missing_and_says_what_it_cannot_know() {
     };
     assert!(step("new", |step| matches!(step, topics::Step::Create { partitions: 6, .. })), "{plan:?}");
     assert!(step("t", |step| matches!(step, topics::Step::LimitUnknown { .. })), "{plan:?}");
-    assert!(step("t", |step| matches!(step, topics::Step::AddPartitions { from: 2, to: 6, allowed: false })), "{plan:?}");
+    assert!(
+        step("t", |step| matches!(step, topics::Step::AddPartitions { from: 2, to: 6, allowed: false })),
+        "{plan:?}"
+    );
 }
 
 #[test]
