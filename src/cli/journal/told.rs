@@ -235,7 +235,7 @@ mod tests {
         let what = "its checksum does not hold";
         inspection.segments[0].damages =
             vec![InspectedDamage { bytes: 4096..8192, positions: vec![7..8, 9..12], what }];
-        inspection.gaps = vec![20..30];
+        inspection.gaps = vec![20..30, 40..41];
         let text = verdict(&inspection);
         assert!(text.contains("DAMAGED"), "{text}");
         assert!(text.contains(
