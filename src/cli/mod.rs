@@ -1,1 +1,4 @@
+//! The command line (draft until the skeleton lands).
 
+pub mod samples;
+pub mod send;
