@@ -1,0 +1,40 @@
+# The verbs of this project; `make help` lists them with their sentences.
+.DEFAULT_GOAL := help
+.PHONY: help dev test quick lint simulate kafka deploy tools licences
+
+help: ## Show this list.
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+dev: ## Run everything in one process on loopback: a broker, the bridge, signed samples (no TLS: up soon).
+	cargo run --no-default-features -- dev
+
+test: ## Test every promise of the README: fetches Apache Kafka and the other tools it needs first.
+	tests/all.sh
+
+quick: ## The tests that need nothing but Rust; under a minute.
+	cargo test
+
+lint: ## Formatting, clippy and the documentation, without a warning.
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+
+simulate: ## Crash the journal 100,000 times on a simulated disk (RECOVERIES=n for another count, SEED=s to repeat one).
+	cargo test --profile proof --test simulation -- --nocapture
+
+kafka: ## The tests against a real Apache Kafka, which they start themselves.
+	tests/tools/fetch-kafka.sh
+	tests/tools/fetch-sdks.sh
+	cargo test --test kafka
+
+deploy: ## Check image, compose file, chart and alert rules with the real tools.
+	tests/tools/fetch.sh deploy
+	tests/deploy.sh
+
+tools: ## Fetch what the tests need into .tools/, and do nothing else.
+	tests/tools/fetch-kafka.sh
+	tests/tools/fetch-sdks.sh
+	tests/tools/fetch.sh deploy
+
+licences: ## Bans, licences and sources of every dependency (cargo install --locked cargo-deny).
+	cargo deny check bans licenses sources
