@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use super::Failure;
 use super::pace::Sent;
 
-/// Why a request is answered 401, in the order of likelihood. The answer itself never tells which.
+/// Why a request is answered 401, as the README lists it. The answer itself never tells which.
 pub const SIX_CAUSES: [&str; 6] = [
-    "the key is not the one that Retell signs with: another workspace's, or one without the webhook badge",
-    "the key was copied with quotes, a blank or a part missing",
-    "the key was changed in Retell, and the bridge has only the old one (a source takes several)",
-    "the body was changed on its way: parsed and printed again by a proxy, a gateway or a test tool",
-    "the X-Retell-Signature header is missing: dropped on its way, or the request is not Retell's",
-    "a clock is more than 5 minutes off, or an old request is sent again",
+    "the wrong key: it must be the one with the webhook badge, of the workspace that sends, whole, with its key_ prefix",
+    "something rewrote the body: a proxy or framework that parses JSON and prints it again; pass raw bytes",
+    "the X-Retell-Signature header was dropped on its way",
+    "the header was changed or doubled: it is v=<milliseconds>,d=<64 lower-case hex digits>, once",
+    "a clock is more than five minutes off, or an old request is sent again",
+    "it did not come from Retell: scanners and test tools without the key get 401 as well",
 ];
 
 /// Between two progress lines on a terminal.

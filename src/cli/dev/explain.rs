@@ -1,0 +1,167 @@
+//! Why a request was refused, in words, with what to do, and for an unsigned call from this machine the same call signed.
+//!
+//! The signed call is made with `dev`'s own key and shown only for a body that nobody signed, that came from this machine
+//! without a proxy's traces, and that is small and printable. Never happens: a real body (a signed or a tunnelled one) or
+//! the user's key on the screen.
+
+use bytes::Bytes;
+
+use crate::cli::send::{SIX_CAUSES, now_ms};
+use crate::metrics::RefusedReason;
+use crate::signature::{self, ApiKey};
+
+/// Largest body that is printed inside a command line.
+const BODY_SHOWN_BYTES_MAX: usize = 4_096;
+
+/// A refused request, as far as the console may know it.
+pub struct Refused {
+    pub reason: RefusedReason,
+    /// The body, where it was unsigned, arrived whole and came from this machine itself.
+    pub local_unsigned_body: Option<Bytes>,
+}
+
+/// Knows where the bridge listens and how to sign for it.
+#[derive(Clone)]
+pub struct Explainer {
+    url: String,
+    dev_key: ApiKey,
+    /// Whether `--allow-unsigned` is on.
+    allow_unsigned: bool,
+}
+
+impl Explainer {
+    /// `dev_key` is the key that `dev` made for itself, never the user's.
+    pub fn new(url: String, dev_key: ApiKey, allow_unsigned: bool) -> Explainer {
+        Explainer { url, dev_key, allow_unsigned }
+    }
+
+    /// First what happened, then what to do.
+    pub fn lines(&self, refused: &Refused) -> Vec<String> {
+        let status = status(refused.reason);
+        let mut lines = vec![format!("refused {status} ({}): {}", refused.reason.label(), cause(refused.reason))];
+        match refused.reason {
+            RefusedReason::Missing => self.add_signed_call(&mut lines, refused.local_unsigned_body.as_deref()),
+            RefusedReason::Wrong | RefusedReason::Malformed | RefusedReason::Stale => {
+                lines.push("one of six causes:".to_owned());
+                lines.extend(SIX_CAUSES.iter().zip(1..).map(|(cause, number)| format!("  {number}. {cause}")));
+                lines.push(format!("to see one that holds: retell-bridge send --url {}", self.url));
+            }
+            _ => {}
+        }
+        lines
+    }
+
+    fn add_signed_call(&self, lines: &mut Vec<String>, body: Option<&[u8]>) {
+        match body.and_then(|body| self.curl(body)) {
+            Some(curl) => {
+                lines.push("the same call signed (holds for five minutes):".to_owned());
+                lines.push(curl);
+            }
+            None => lines.push(format!("a call of yours, signed: retell-bridge send --file BODY --url {}", self.url)),
+        }
+        if !self.allow_unsigned {
+            lines.push("or start dev with --allow-unsigned, which takes unsigned calls from this machine".to_owned());
+        }
+    }
+
+    /// A command for a POSIX shell that posts exactly `body`; `None` where it is too long or not printable.
+    fn curl(&self, body: &[u8]) -> Option<String> {
+        let text = std::str::from_utf8(body).ok().filter(|text| text.len() <= BODY_SHOWN_BYTES_MAX)?;
+        let is_printable = |character: char| !character.is_control() || matches!(character, '\n' | '\t');
+        if !text.chars().all(is_printable) {
+            return None;
+        }
+        let signature = signature::sign(&self.dev_key, body, now_ms());
+        let quoted = text.replace('\'', r"'\''");
+        Some(format!(
+            "curl -i '{}' -H 'Content-Type: application/json' -H 'X-Retell-Signature: {signature}' --data-raw '{quoted}'",
+            self.url
+        ))
+    }
+}
+
+fn status(reason: RefusedReason) -> u16 {
+    match reason {
+        RefusedReason::Missing | RefusedReason::Malformed | RefusedReason::Stale | RefusedReason::Wrong => 401,
+        RefusedReason::Address => 403,
+        RefusedReason::TooLarge => 413,
+        RefusedReason::TooSlow => 408,
+        RefusedReason::Late | RefusedReason::NoRoom | RefusedReason::Stopping | RefusedReason::Journal => 503,
+    }
+}
+
+fn cause(reason: RefusedReason) -> &'static str {
+    match reason {
+        RefusedReason::Missing => "no X-Retell-Signature header; Retell signs every request",
+        RefusedReason::Malformed => {
+            "the X-Retell-Signature header is not v=<unix ms>,d=<64 lower-case hex digits>, once"
+        }
+        RefusedReason::Stale => "the signature holds, but its clock is more than five minutes off, or it is an old one",
+        RefusedReason::Wrong => "no key here makes this signature: another key, or the body was changed on its way",
+        RefusedReason::Address => "this address is not in the source's `allow`",
+        RefusedReason::TooLarge => "the body is over intake.body_max",
+        RefusedReason::TooSlow => "the body came slower than 64 KiB/s",
+        RefusedReason::Late => "not on disk within intake.answer_within; the sender tries again",
+        RefusedReason::NoRoom => "no room: the journal is full, or too much waits for the disk",
+        RefusedReason::Stopping => "dev is stopping",
+        RefusedReason::Journal => "the journal failed to write or sync: is the disk full or gone? dev ends",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn explainer() -> Explainer {
+        Explainer::new("http://127.0.0.1:8080/webhook".into(), ApiKey::new("key_dev"), false)
+    }
+
+    fn missing(body: Option<&'static [u8]>) -> String {
+        let local_unsigned_body = body.map(Bytes::from_static);
+        explainer().lines(&Refused { reason: RefusedReason::Missing, local_unsigned_body }).join("\n")
+    }
+
+    /// The words that a shell makes of a command.
+    fn words(command: &str) -> Vec<Vec<u8>> {
+        let script = format!("set -- {command}; printf '%s\\0' \"$@\"");
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap().stdout;
+        output.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
+    }
+
+    #[test]
+    fn the_call_that_is_shown_carries_the_very_body_with_a_signature_that_holds() {
+        let body = "{\n  \"event\": \"call_ended\", \"note\": \"it's $HOME `x` \\\\ \u{1f642}\"\n}".as_bytes();
+        let words = words(&explainer().curl(body).unwrap());
+        let after = |flag: &str| {
+            let at = words.iter().rposition(|word| word == flag.as_bytes()).unwrap();
+            words[at + 1].clone()
+        };
+        assert_eq!(after("--data-raw"), body);
+        let header = String::from_utf8(after("-H")).unwrap();
+        let value = header.strip_prefix("X-Retell-Signature: ").unwrap();
+        let keys = [ApiKey::new("key_dev")];
+        let body = Bytes::from_static(body);
+        assert!(signature::verify([value.as_bytes()].into_iter(), body, &keys, now_ms(), 60_000).is_ok());
+    }
+
+    #[test]
+    fn a_body_that_is_large_or_not_printable_or_not_ours_to_show_is_not_shown() {
+        let large: &'static [u8] = Box::leak(vec![b'x'; BODY_SHOWN_BYTES_MAX + 1].into_boxed_slice());
+        for body in [None, Some(large), Some(&b"\x1b[2J"[..]), Some(b"\xff")] {
+            let shown = missing(body);
+            assert!(!shown.contains("curl") && shown.contains("send --file"), "{shown}");
+        }
+        assert!(missing(Some(b"{}")).contains("curl"));
+    }
+
+    #[test]
+    fn a_signature_that_does_not_hold_is_told_with_the_six_causes_and_no_body() {
+        for reason in [RefusedReason::Wrong, RefusedReason::Stale, RefusedReason::Malformed] {
+            let body = Some(Bytes::from_static(b"{\"secret\":1}"));
+            let shown = explainer().lines(&Refused { reason, local_unsigned_body: body }).join("\n");
+            assert!(shown.contains("  6. ") && !shown.contains("secret"), "{shown}");
+        }
+    }
+}

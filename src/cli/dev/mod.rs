@@ -1,0 +1,4 @@
+pub mod broker;
+pub mod console;
+pub mod explain;
+pub mod place;
