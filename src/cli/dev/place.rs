@@ -67,7 +67,9 @@ impl EnvFile {
         }
         let mut text = format!("{ENV_FILE_HEAD}\n");
         lines.iter().for_each(|(name, value)| text.push_str(&format!("{name}={value}\n")));
-        let unfinished = path.with_added_extension(format!("{}.tmp", std::process::id()));
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(format!(".{}.tmp", std::process::id()));
+        let unfinished = PathBuf::from(unfinished);
         let written = write_new(&unfinished, &text).and_then(|()| fs::rename(&unfinished, path));
         if written.is_err() {
             let _ = fs::remove_file(&unfinished);
@@ -99,16 +101,14 @@ mod tests {
     fn the_env_file_is_its_owners_alone_and_goes_with_dev() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("dev.env");
-        for _ in 0..2 {
-            // Left behind by a dev that was killed, it is written anew.
-            fs::write(&path, ENV_FILE_HEAD).unwrap();
-            let file = EnvFile::write(&path, &[("KAFKA_BROKERS", "127.0.0.1:1"), ("RETELL_API_KEY", "key_1")]).unwrap();
-            let text = fs::read_to_string(&path).unwrap();
-            assert!(text.ends_with("\nKAFKA_BROKERS=127.0.0.1:1\nRETELL_API_KEY=key_1\n"), "{text}");
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-            drop(file);
-            assert!(!path.exists());
-        }
+        // Left behind by a dev that was killed, it is written anew.
+        fs::write(&path, ENV_FILE_HEAD).unwrap();
+        let file = EnvFile::write(&path, &[("KAFKA_BROKERS", "127.0.0.1:1"), ("RETELL_API_KEY", "key_1")]).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.ends_with("\nKAFKA_BROKERS=127.0.0.1:1\nRETELL_API_KEY=key_1\n"), "{text}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(file);
+        assert!(!path.exists());
     }
 
     #[test]

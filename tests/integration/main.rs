@@ -1,0 +1,3 @@
+//! The real binary, as a user runs it.
+
+mod dev;
