@@ -21,6 +21,8 @@ const KEY_SHOWN_CHARS: usize = 40;
 pub enum Happening {
     /// A record came out of its topic.
     Arrived(Arrival),
+    /// An event was answered 2xx for the first time.
+    Kept,
     /// A request was refused.
     Refused(explain::Refused),
     /// A body that was kept already was answered as the first time.
@@ -51,6 +53,7 @@ pub struct Arrival {
 /// What was shown, by kind.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
+    pub kept: u64,
     pub arrived: u64,
     pub refused: u64,
     pub duplicates: u64,
@@ -103,6 +106,10 @@ impl Console {
                 Happening::Duplicate { kind, age } => {
                     tally.duplicates += 1;
                     self.style.duplicate(kind, age)
+                }
+                Happening::Kept => {
+                    tally.kept += 1;
+                    continue;
                 }
                 Happening::Note(text) => text,
                 Happening::End => break,
@@ -228,7 +235,7 @@ mod tests {
         teller.tell(Happening::Duplicate { kind: "call_ended", age: Duration::from_secs(12) });
         teller.tell(Happening::End);
         let mut out = Vec::new();
-        assert_eq!(console.run(&mut out).unwrap(), Tally { arrived: 1, refused: 0, duplicates: 1 });
+        assert_eq!(console.run(&mut out).unwrap(), Tally { arrived: 1, duplicates: 1, ..Tally::default() });
         assert!(String::from_utf8(out).unwrap().contains("call_ended: same body as 12 s ago, not published again"));
 
         let (teller, console) = open(PLAIN, explainer);

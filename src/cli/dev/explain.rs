@@ -7,7 +7,6 @@
 use bytes::Bytes;
 
 use crate::cli::send::{SIX_CAUSES, now_ms};
-use crate::metrics::RefusedReason;
 use crate::signature::{self, ApiKey};
 
 /// Largest body that is printed inside a command line.
@@ -15,7 +14,11 @@ const BODY_SHOWN_BYTES_MAX: usize = 4_096;
 
 /// A refused request, as far as the console may know it.
 pub struct Refused {
-    pub reason: RefusedReason,
+    pub status: u16,
+    /// As in the metric: `missing`, `wrong`, `too_large` …
+    pub reason: &'static str,
+    /// The same as a sentence.
+    pub cause: &'static str,
     /// The body, where it was unsigned, arrived whole and came from this machine itself.
     pub local_unsigned_body: Option<Bytes>,
 }
@@ -37,15 +40,16 @@ impl Explainer {
 
     /// First what happened, then what to do.
     pub fn lines(&self, refused: &Refused) -> Vec<String> {
-        let status = status(refused.reason);
-        let mut lines = vec![format!("refused {status} ({}): {}", refused.reason.label(), cause(refused.reason))];
-        match refused.reason {
-            RefusedReason::Missing => self.add_signed_call(&mut lines, refused.local_unsigned_body.as_deref()),
-            RefusedReason::Wrong | RefusedReason::Malformed | RefusedReason::Stale => {
+        let Refused { status, reason, cause, .. } = refused;
+        let mut lines = vec![format!("refused {status} ({reason}): {cause}")];
+        match (*status, *reason) {
+            (401, "missing") => self.add_signed_call(&mut lines, refused.local_unsigned_body.as_deref()),
+            (401, _) => {
                 lines.push("one of six causes:".to_owned());
                 lines.extend(SIX_CAUSES.iter().zip(1..).map(|(cause, number)| format!("  {number}. {cause}")));
                 lines.push(format!("to see one that holds: retell-bridge send --url {}", self.url));
             }
+            (404, _) => lines.push(format!("the webhook is {}", self.url)),
             _ => {}
         }
         lines
@@ -80,34 +84,6 @@ impl Explainer {
     }
 }
 
-fn status(reason: RefusedReason) -> u16 {
-    match reason {
-        RefusedReason::Missing | RefusedReason::Malformed | RefusedReason::Stale | RefusedReason::Wrong => 401,
-        RefusedReason::Address => 403,
-        RefusedReason::TooLarge => 413,
-        RefusedReason::TooSlow => 408,
-        RefusedReason::Late | RefusedReason::NoRoom | RefusedReason::Stopping | RefusedReason::Journal => 503,
-    }
-}
-
-fn cause(reason: RefusedReason) -> &'static str {
-    match reason {
-        RefusedReason::Missing => "no X-Retell-Signature header; Retell signs every request",
-        RefusedReason::Malformed => {
-            "the X-Retell-Signature header is not v=<unix ms>,d=<64 lower-case hex digits>, once"
-        }
-        RefusedReason::Stale => "the signature holds, but its clock is more than five minutes off, or it is an old one",
-        RefusedReason::Wrong => "no key here makes this signature: another key, or the body was changed on its way",
-        RefusedReason::Address => "this address is not in the source's `allow`",
-        RefusedReason::TooLarge => "the body is over intake.body_max",
-        RefusedReason::TooSlow => "the body came slower than 64 KiB/s",
-        RefusedReason::Late => "not on disk within intake.answer_within; the sender tries again",
-        RefusedReason::NoRoom => "no room: the journal is full, or too much waits for the disk",
-        RefusedReason::Stopping => "dev is stopping",
-        RefusedReason::Journal => "the journal failed to write or sync: is the disk full or gone? dev ends",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::Command;
@@ -120,7 +96,11 @@ mod tests {
 
     fn missing(body: Option<&'static [u8]>) -> String {
         let local_unsigned_body = body.map(Bytes::from_static);
-        explainer().lines(&Refused { reason: RefusedReason::Missing, local_unsigned_body }).join("\n")
+        shown("missing", local_unsigned_body)
+    }
+
+    fn shown(reason: &'static str, local_unsigned_body: Option<Bytes>) -> String {
+        explainer().lines(&Refused { status: 401, reason, cause: "why", local_unsigned_body }).join("\n")
     }
 
     /// The words that a shell makes of a command.
@@ -158,9 +138,8 @@ mod tests {
 
     #[test]
     fn a_signature_that_does_not_hold_is_told_with_the_six_causes_and_no_body() {
-        for reason in [RefusedReason::Wrong, RefusedReason::Stale, RefusedReason::Malformed] {
-            let body = Some(Bytes::from_static(b"{\"secret\":1}"));
-            let shown = explainer().lines(&Refused { reason, local_unsigned_body: body }).join("\n");
+        for reason in ["wrong", "stale", "malformed"] {
+            let shown = shown(reason, Some(Bytes::from_static(b"{\"secret\":1}")));
             assert!(shown.contains("  6. ") && !shown.contains("secret"), "{shown}");
         }
     }
