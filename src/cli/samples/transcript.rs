@@ -49,23 +49,34 @@ impl Transcript {
                 0 => ("agent", "Agent", AGENT[number / 2 % AGENT.len()]),
                 _ => ("user", "User", USER[number / 2 % USER.len()]),
             };
-            let mut words = Vec::new();
+            let (mut content, mut words) = (String::new(), Vec::new());
             for word in line.split_inclusive(' ') {
                 let end_ms = at_ms + dice.between(WORD_MS.0, WORD_MS.1);
+                if end_ms > until_ms {
+                    break; // Hung up in the middle of a sentence.
+                }
+                content.push_str(word);
                 words.push(json!({"word": word, "start": seconds(at_ms), "end": seconds(end_ms)}));
                 at_ms = end_ms + 10;
             }
             at_ms += dice.between(PAUSE_MS.0, PAUSE_MS.1);
-            transcript.text.push_str(&format!("{name}: {line}\n"));
-            let turn = json!({"role": role, "content": line, "words": words});
-            transcript.turns_with_tools.push(turn.clone());
-            transcript.turns.push(turn);
-            if number % 16 == 6 {
+            transcript.add(role, name, &content, words);
+            if number % 16 == 8 {
                 transcript.look_at_calendar(&dice.hex());
             }
             number += 1;
         }
         transcript
+    }
+
+    fn add(&mut self, role: &str, name: &str, content: &str, words: Vec<Value>) {
+        if words.is_empty() {
+            return;
+        }
+        self.text.push_str(&format!("{name}: {content}\n"));
+        let turn = json!({"role": role, "content": content, "words": words});
+        self.turns_with_tools.push(turn.clone());
+        self.turns.push(turn);
     }
 
     fn look_at_calendar(&mut self, id: &str) {
