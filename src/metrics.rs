@@ -108,7 +108,10 @@ macro_rules! metrics {
                 )*
                 let process = prometheus::process_collector::ProcessCollector::for_self();
                 registry.register(Box::new(process)).expect("process metrics are registered once");
-                Metrics { registry, described, $($field,)* }
+                let metrics = Metrics { registry, described, $($field,)* };
+                // Nothing has failed to be read yet.
+                metrics.reload_successful.set(1);
+                metrics
             }
         }
     };

@@ -1,5 +1,183 @@
-//! The command line (draft until the skeleton lands).
+//! The command line: one file for each command. Each has its `Args` and a `run`, which returns the exit code or an error.
+//!
+//! In: arguments, environment, standard input. Out: results on stdout, everything else on stderr; an error is one line,
+//! `retell-bridge: …`, with the cause and the cure. Exit codes: 0 done, 1 failed or "no", 2 wrong usage, 78 bad settings.
+//!
+//! Never happens: a key on the command line or the screen; a panic because the reader of a pipe left.
 
-pub mod dev;
-pub mod samples;
-pub mod send;
+mod completions;
+mod config;
+mod dev;
+mod health;
+mod journal;
+mod key;
+mod later;
+mod logging;
+mod man;
+mod output;
+mod samples;
+mod send;
+mod serve;
+mod settings;
+mod sign;
+mod topics;
+mod verify;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::ConfigErrors;
+use crate::service::ServiceError;
+
+/// Wrong usage.
+const EXIT_USAGE: u8 = 2;
+/// Bad settings; `EX_CONFIG` of sysexits.h.
+const EXIT_CONFIG: u8 = 78;
+
+/// Takes Retell AI webhooks, keeps them on disk before answering, and puts every event on Kafka.
+#[derive(Parser)]
+#[command(
+    name = "retell-bridge",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  retell-bridge dev                          try it: nothing to install, nothing to set up
+  RETELL_API_KEY=key_… retell-bridge serve   run it, with Kafka on localhost:9092
+  retell-bridge config show                  what every setting is, and where it came from"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+// The first line of each command's `Args` is what `--help` says of it.
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Dev(dev::Args),
+    Send(send::Args),
+    Sign(sign::Args),
+    Verify(verify::Args),
+    Config(config::Args),
+    Topics(topics::Args),
+    Tail(later::Tail),
+    Journal(journal::Args),
+    DeadLetters(later::DeadLetters),
+    Replay(later::Replay),
+    Drain(later::Drain),
+    Health(health::Args),
+    Version(version::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// Wrong usage that only shows after the arguments were parsed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Runs one command.
+pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        Command::Serve(args) => serve::run(args),
+        Command::Dev(args) => dev::run(args),
+        Command::Send(args) => send::run(args),
+        Command::Sign(args) => sign::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Config(args) => config::run(args),
+        Command::Topics(args) => topics::run(args),
+        Command::Tail(_) => later::tail(),
+        Command::Journal(args) => journal::run(args),
+        Command::DeadLetters(_) => later::dead_letters(),
+        Command::Replay(_) => later::replay(),
+        Command::Drain(_) => later::drain(),
+        Command::Health(args) => health::run(args),
+        Command::Version(args) => version::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
+    }
+}
+
+/// Says on stderr what went wrong, and which exit code that is.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    if output::is_closed_pipe(error) {
+        // The reader had enough.
+        return ExitCode::SUCCESS;
+    }
+    if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
+        errors.0.iter().for_each(output::complain);
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    output::complain(&format!("{error:#}"));
+    match error.downcast_ref::<ServiceError>() {
+        Some(cause) if cause.is_bad_configuration() => ExitCode::from(EXIT_CONFIG),
+        _ if error.is::<Usage>() => ExitCode::from(EXIT_USAGE),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// The commands as a Markdown table, for the README. A test holds the README to it.
+pub fn markdown() -> String {
+    let mut table = String::from("| command | does |\n| --- | --- |\n");
+    let command = Cli::command();
+    for each in command.get_subcommands() {
+        let about = each.get_about().map(ToString::to_string).unwrap_or_default();
+        let below: Vec<_> = each.get_subcommands().map(|below| below.get_name()).collect();
+        let names = if below.is_empty() { String::new() } else { format!(" {}", below.join(" \\| ")) };
+        table.push_str(&format!("| `{}{names}` | {} |\n", each.get_name(), about.replace('|', "\\|")));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_of_commands_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_shows_an_example() {
+        fn look(command: &clap::Command, path: &str) {
+            for each in command.get_subcommands() {
+                let path = format!("{path} {}", each.get_name());
+                assert!(each.get_about().is_some(), "{path} has no about");
+                let help = each.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let has_below = each.get_subcommands().next().is_some();
+                assert!(help.contains(&path) || has_below, "{path} shows no example of itself:\n{help}");
+                look(each, &path);
+            }
+        }
+        look(&Cli::command(), "retell-bridge");
+    }
+
+    #[test]
+    fn every_command_of_the_documents_is_there() {
+        let table = markdown();
+        for line in [
+            "`serve`",
+            "`dev`",
+            "`send`",
+            "`sign`",
+            "`verify`",
+            "`config check \\| show \\| schema`",
+            "`topics plan \\| apply`",
+            "`tail`",
+            "`journal inspect \\| verify \\| find`",
+            "`dead-letters`",
+            "`replay`",
+            "`drain`",
+            "`health`",
+            "`version`",
+            "`completions`",
+            "`man`",
+        ] {
+            assert!(table.contains(&format!("| {line} |")), "{line} is not in\n{table}");
+        }
+    }
+}

@@ -22,9 +22,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use bytes::Bytes;
 
-use crate::cli::samples::Talk;
+use super::Usage;
+use super::key::KeyArgs;
+use super::samples::Talk;
 use crate::event::{Kind, Peek};
-use crate::signature::ApiKey;
 
 pub use pace::Pace;
 pub use post::{Answer, Failure, Outcome, Sender};
@@ -33,58 +34,59 @@ pub use report::SIX_CAUSES;
 /// The types of one whole call, in Retell's order.
 pub const WHOLE_CALL: [Kind; 3] = [Kind::CallStarted, Kind::CallEnded, Kind::CallAnalyzed];
 
-/// Posts signed events as Retell does, and says how each was answered
+/// Post signed events as Retell does, and say how each was answered.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  retell-bridge send --url http://127.0.0.1:8080/webhook              one whole call
+  retell-bridge send call_ended --minutes 60 --url http://…/webhook   a body of 1 MiB
+  retell-bridge send --file body.json --url https://…/webhook         your own body, byte for byte
+  retell-bridge send --count 1000 --rate 50 --quiet --url http://…/webhook")]
 pub struct Args {
-    /// Types to send, e.g. call_ended; none: one whole call (call_started, call_ended, call_analyzed)
+    /// Types to send, e.g. call_ended; none: one whole call (call_started, call_ended, call_analyzed).
     #[arg(value_name = "TYPE", value_parser = kind_parser())]
     types: Vec<Kind>,
-    /// Where to, e.g. http://127.0.0.1:8080/webhook
+    /// Where to, e.g. http://127.0.0.1:8080/webhook.
     #[arg(long)]
     url: String,
-    /// Send this body byte for byte; - reads standard input
+    /// Send this body byte for byte; - reads standard input.
     #[arg(long, value_name = "BODY", conflicts_with_all = ["types", "call_id", "minutes"])]
     file: Option<PathBuf>,
-    /// The id in the made-up events, instead of a fresh one for each call
+    /// The id in the made-up events, instead of a fresh one for each call.
     #[arg(long, value_name = "ID")]
     call_id: Option<String>,
-    /// Length of the made-up call in minutes; sizes follow it: about 17 kB a minute
+    /// Length of the made-up call in minutes; sizes follow it: about 17 kB a minute.
     #[arg(long, value_name = "M", default_value_t = 0.5, value_parser = minutes)]
     minutes: f64,
-    /// How many rounds: calls, or of each TYPE, or of the file
+    /// How many rounds: calls, or of each TYPE, or of the file.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
-    /// Events per second, each posted when it is due whether or not earlier ones are answered
+    /// Events per second, each posted when it is due whether or not earlier ones are answered.
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     rate: Option<f64>,
-    /// Connections side by side [default: 1, or 64 with --rate]
+    /// Connections side by side [default: 1, or 64 with --rate].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     connections: Option<u16>,
-    /// Retries of an event that is not answered 2xx
+    /// Retries of an event that is not answered 2xx.
     #[arg(long, value_name = "N", default_value_t = post::RETRIES)]
     retries: u32,
-    /// File that holds the API key [default: the environment variable RETELL_API_KEY]
-    #[arg(long, value_name = "FILE")]
-    key_file: Option<PathBuf>,
-    /// No line for each event, only the summary
+    #[command(flatten)]
+    key: KeyArgs,
+    /// No line for each event, only the summary.
     #[arg(long, short)]
     quiet: bool,
 }
 
 /// Sends what `args` ask for.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let key = key(args.key_file.as_deref())?;
-    let sender = Sender::new(&args.url, key)?.with_retries(args.retries);
+    let key = args.key.keys()?.swap_remove(0);
+    let sender = Sender::new(&args.url, key).map_err(|error| Usage(error.to_string()))?.with_retries(args.retries);
     let rounds = Rounds::of(args)?;
     let connections = args.connections.unwrap_or(if args.rate.is_some() { 64 } else { 1 });
     let pace = Pace { rate: args.rate, connections };
     let mut report = report::Report::new(args.quiet, args.count, rounds.events());
-    match pace::drive(&sender, rounds, pace, |sent| report.take(&sent)) {
-        // Whoever read the lines has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(error).context("cannot write to standard output"),
-        Ok(()) => Ok(report.finish(&args.url)),
-    }
+    pace::drive(&sender, rounds, pace, |sent| report.take(&sent))?;
+    report.finish(&args.url)
 }
 
 /// One event to be posted.
@@ -181,19 +183,6 @@ impl Iterator for Rounds {
 pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn key(file: Option<&std::path::Path>) -> anyhow::Result<ApiKey> {
-    let text = match file {
-        Some(path) => {
-            std::fs::read_to_string(path).with_context(|| format!("cannot read the key from {}", path.display()))?
-        }
-        None => std::env::var("RETELL_API_KEY")
-            .map_err(|_| anyhow::anyhow!("no key: set RETELL_API_KEY, or name a file with --key-file"))?,
-    };
-    let text = text.trim();
-    anyhow::ensure!(!text.is_empty(), "the key is empty: it is the API key with the webhook badge, as Retell shows it");
-    Ok(ApiKey::new(text))
 }
 
 fn kind_parser() -> impl clap::builder::TypedValueParser<Value = Kind> {

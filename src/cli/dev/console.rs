@@ -78,15 +78,15 @@ impl Teller {
 
 /// The screen's side.
 pub struct Console {
-    happenings: mpsc::Receiver<Happening>,
-    style: Style,
-    explainer: explain::Explainer,
+    pub happenings: mpsc::Receiver<Happening>,
+    pub style: Style,
+    pub explainer: explain::Explainer,
 }
 
-/// A console and the way in.
-pub fn open(style: Style, explainer: explain::Explainer) -> (Teller, Console) {
+/// The way in, and where it leads.
+pub fn channel() -> (Teller, mpsc::Receiver<Happening>) {
     let (teller, happenings) = mpsc::sync_channel(WAITING_MAX);
-    (Teller(teller), Console { happenings, style, explainer })
+    (Teller(teller), happenings)
 }
 
 impl Console {
@@ -230,7 +230,8 @@ mod tests {
     #[test]
     fn what_was_shown_is_counted_and_a_closed_pipe_ends_the_showing() {
         let explainer = explain::Explainer::new("http://x/webhook".into(), ApiKey::new("k"), false);
-        let (teller, console) = open(PLAIN, explainer.clone());
+        let (teller, happenings) = channel();
+        let console = Console { happenings, style: PLAIN, explainer: explainer.clone() };
         teller.tell(Happening::Arrived(arrival()));
         teller.tell(Happening::Duplicate { kind: "call_ended", age: Duration::from_secs(12) });
         teller.tell(Happening::End);
@@ -238,7 +239,8 @@ mod tests {
         assert_eq!(console.run(&mut out).unwrap(), Tally { arrived: 1, duplicates: 1, ..Tally::default() });
         assert!(String::from_utf8(out).unwrap().contains("call_ended: same body as 12 s ago, not published again"));
 
-        let (teller, console) = open(PLAIN, explainer);
+        let (teller, happenings) = channel();
+        let console = Console { happenings, style: PLAIN, explainer };
         teller.tell(Happening::Note("x".into()));
         let closed: &mut [u8] = &mut [];
         assert!(console.run(closed).is_err());

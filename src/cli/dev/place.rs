@@ -21,8 +21,8 @@ pub struct JournalDir {
 
 impl JournalDir {
     /// `keep`, or a fresh folder of its own that goes when this is dropped.
-    pub fn new(keep: Option<&Path>, unique: &str) -> anyhow::Result<JournalDir> {
-        let is_kept = keep.is_some();
+    pub fn new(keep: Option<&Path>) -> anyhow::Result<JournalDir> {
+        let (is_kept, unique) = (keep.is_some(), random_hex()?);
         let path =
             keep.map_or_else(|| std::env::temp_dir().join(format!("retell-bridge-dev-{unique}")), Path::to_owned);
         let made = DirBuilder::new().recursive(is_kept).mode(0o700).create(&path);
@@ -86,6 +86,15 @@ impl Drop for EnvFile {
     }
 }
 
+/// 32 hex digits that nobody can guess.
+pub fn random_hex() -> anyhow::Result<String> {
+    let mut bytes = [0u8; 16];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    // The system fills up to 256 bytes whole.
+    filled.context("the system gives no random numbers")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())
@@ -124,9 +133,9 @@ mod tests {
     fn a_temporary_journal_goes_and_a_kept_one_stays() {
         let dir = tempfile::tempdir().unwrap();
         let kept = dir.path().join("a/b");
-        drop(JournalDir::new(Some(&kept), "").unwrap());
+        drop(JournalDir::new(Some(&kept)).unwrap());
         assert!(kept.is_dir());
-        let temporary = JournalDir::new(None, &format!("test-{}", std::process::id())).unwrap();
+        let temporary = JournalDir::new(None).unwrap();
         let path = temporary.path().to_owned();
         fs::write(path.join("segment"), "x").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);

@@ -12,7 +12,7 @@ pub(super) struct Welcome<'w> {
     pub(super) url: &'w str,
     /// The key that `dev` made for this run.
     pub(super) dev_key: &'w str,
-    /// Fingerprint of the user's own key, where there is one.
+    /// How the user's own key is named, where there is one.
     pub(super) own_key: Option<&'w str>,
     pub(super) brokers: &'w str,
     pub(super) is_embedded: bool,
@@ -59,7 +59,7 @@ impl Welcome<'_> {
     fn steps(&self) -> [String; 3] {
         let key = match self.own_key {
             Some(fingerprint) => {
-                format!("API Keys: the one with the webhook badge is yours here (fingerprint {fingerprint})")
+                format!("API Keys: the one with the webhook badge is yours here ({own_key})")
             }
             None => {
                 "API Keys: copy the one with the webhook badge; start dev with it (RETELL_API_KEY or --key-file)".into()
@@ -81,7 +81,7 @@ mod tests {
             program: "target/debug/retell-bridge",
             url: "http://127.0.0.1:8080/webhook",
             dev_key: "key_dev_1",
-            own_key: Some("0a1b2c3d"),
+            own_key: Some("fingerprint 0a1b2c3d"),
             brokers: "127.0.0.1:41000",
             is_embedded: true,
             topic: "retell.call_ended",

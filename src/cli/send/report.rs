@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Failure;
 use super::pace::Sent;
+use crate::cli::output;
 
 /// Why a request is answered 401, as the README lists it. The answer itself never tells which.
 pub const SIX_CAUSES: [&str; 6] = [
@@ -61,7 +62,7 @@ impl Report {
             self.show_progress();
             return Ok(());
         }
-        writeln!(io::stdout(), "{}", line(sent))
+        output::line(line(sent))
     }
 
     fn show_progress(&mut self) {
@@ -74,20 +75,17 @@ impl Report {
     }
 
     /// Prints the summary and the cures; the exit code.
-    pub(super) fn finish(mut self, url: &str) -> ExitCode {
+    pub(super) fn finish(mut self, url: &str) -> anyhow::Result<ExitCode> {
         if self.told.is_some() {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
         if self.wants_summary {
-            let summary = self.summary();
-            if writeln!(io::stdout(), "{summary}").is_err() {
-                return ExitCode::SUCCESS;
-            }
+            output::line(self.summary())?;
         }
         for failure in &self.failures {
-            let _ = writeln!(io::stderr(), "error: {failure}: {}", cure(failure, url));
+            output::complain(&format!("{failure}: {}", cure(failure, url)));
         }
-        if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        Ok(if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn summary(&mut self) -> String {

@@ -1,0 +1,88 @@
+//! Commands that have their name already and whose work is left to a later release: each is refused with one line that
+//! says what to do until then.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use super::Usage;
+
+/// Whatever comes behind the name is not looked at.
+#[derive(clap::Args)]
+pub struct Rest {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<OsString>,
+}
+
+/// Read the topics, one line a record. Not in this release.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  retell-bridge tail call_ended")]
+pub struct Tail {
+    #[command(flatten)]
+    rest: Rest,
+}
+
+/// List, show or send again what was set aside. Not in this release.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  retell-bridge dead-letters list")]
+pub struct DeadLetters {
+    #[command(flatten)]
+    rest: Rest,
+}
+
+/// Put retained events on their topics again. Not in this release.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  retell-bridge replay --dry-run")]
+pub struct Replay {
+    #[command(flatten)]
+    rest: Rest,
+}
+
+/// Publish all that a journal holds, without an intake. Not in this release.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  retell-bridge drain /var/lib/retell-bridge")]
+pub struct Drain {
+    #[command(flatten)]
+    rest: Rest,
+}
+
+/// Refuses `tail`.
+pub fn tail() -> anyhow::Result<ExitCode> {
+    refuse("tail", "until then read a topic with kcat, or with Kafka's console consumer")
+}
+
+/// Refuses `dead-letters`.
+pub fn dead_letters() -> anyhow::Result<ExitCode> {
+    refuse(
+        "dead-letters",
+        "until then read the dead-letter topic with kcat; what it did not take lies in the folder `dead`",
+    )
+}
+
+/// Refuses `replay`.
+pub fn replay() -> anyhow::Result<ExitCode> {
+    refuse("replay", "until then consumers read their topics again from an earlier offset")
+}
+
+/// Refuses `drain`.
+pub fn drain() -> anyhow::Result<ExitCode> {
+    refuse("drain", "until then run `serve` on that journal, with no traffic sent to it, until nothing waits")
+}
+
+/// Refuses `journal find`.
+pub fn journal_find() -> anyhow::Result<ExitCode> {
+    refuse("journal find", "until then look for the call's key on its topics; `journal inspect` says what waits")
+}
+
+/// Refuses `config check --online`.
+pub fn check_online() -> anyhow::Result<ExitCode> {
+    refuse("config check --online", "until then `topics plan` shows whether Kafka answers and what its topics lack")
+}
+
+/// Refuses `topics plan --format`.
+pub fn plan_format() -> anyhow::Result<ExitCode> {
+    refuse("topics plan --format", "leave --format out for the text")
+}
+
+fn refuse(command: &str, instead: &str) -> anyhow::Result<ExitCode> {
+    Err(Usage(format!("`{command}` comes in a later release; {instead}")).into())
+}

@@ -1,0 +1,102 @@
+//! From the settings as given to the checked [`Config`]: what each key must be by itself, and what they must be to each
+//! other. Every check adds its finding and goes on. Reads key files, to know that they can be read; nothing else.
+
+mod kafka;
+mod limits;
+mod sources;
+mod topics;
+
+use std::net::{IpAddr, SocketAddr};
+
+use tracing_subscriber::EnvFilter;
+
+use super::errors::{Findings, quoted};
+use super::given::{self, Given};
+use super::{Config, Log, Shutdown};
+
+/// Whether the sources' keys are looked at: commands that only speak to Kafka do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    Needed,
+    NotNeeded,
+}
+
+/// Checks everything; `None` where a part cannot be made at all (its finding says why).
+pub fn checked(given: &Given, keys: Keys, findings: &mut Findings) -> Option<Config> {
+    let listen = address(&given.listen, "listen", "0.0.0.0:8080", findings);
+    let admin_listen = address(&given.admin.listen, "admin.listen", "0.0.0.0:9464", findings);
+    not_the_same_port(listen, admin_listen, findings);
+    not_yet(given, findings);
+    let sources = sources::checked(given, keys, findings);
+    let intake = limits::intake(given, sources, findings);
+    let journal = limits::journal(given, findings);
+    let shutdown = shutdown(&given.shutdown, findings);
+    let topics = topics::checked(given, findings);
+    let topics_apply = topics::apply(&given.topics, findings);
+    let kafka = kafka::checked(given, findings);
+    let log = log(&given.log, findings);
+    Some(Config {
+        listen: listen?,
+        intake,
+        journal_dir: given.journal.dir.clone().into(),
+        journal,
+        kafka,
+        topics,
+        topics_apply,
+        admin_listen: admin_listen?,
+        log,
+        shutdown,
+    })
+}
+
+/// An address and a port to listen on.
+pub fn address(text: &str, path: &str, example: &str, findings: &mut Findings) -> Option<SocketAddr> {
+    let text = text.trim();
+    match text.parse() {
+        Ok(address) => Some(address),
+        Err(_) => {
+            let cure = format!("write an IP address and a port, such as {example} or [::]:8080");
+            findings.add(path, format!("{} is no address to listen on", quoted(text)), cure);
+            None
+        }
+    }
+}
+
+fn not_the_same_port(listen: Option<SocketAddr>, admin: Option<SocketAddr>, findings: &mut Findings) {
+    let (Some(listen), Some(admin)) = (listen, admin) else { return };
+    let everywhere = |address: IpAddr| address.is_unspecified();
+    let overlap = listen.ip() == admin.ip() || everywhere(listen.ip()) || everywhere(admin.ip());
+    if listen.port() != 0 && listen.port() == admin.port() && overlap {
+        let problem = format!("has the port of `listen`, {}", listen.port());
+        findings.add("admin.listen", problem, "give it one of its own: probes and metrics are not for the Internet");
+    }
+}
+
+/// Settings that have their name already, and whose work is left to a later release.
+fn not_yet(given: &Given, findings: &mut Findings) {
+    if given.tls.cert_file.is_some() || given.tls.key_file.is_some() {
+        let cure = "leave it out, and end TLS in front of the bridge (a load balancer, an ingress, Caddy)";
+        findings.add("tls", "TLS on the intake comes in a later release", cure);
+    }
+    if given.log.events {
+        let cure = "leave it false; `journal inspect` and the metrics count events";
+        findings.add("log.events", "a log line for each event comes in a later release", cure);
+    }
+}
+
+fn shutdown(given: &given::Shutdown, findings: &mut Findings) -> Shutdown {
+    let (delay, deadline) = (given.delay.duration(), given.deadline.duration());
+    if delay >= deadline {
+        let problem = format!("{} is not before shutdown.deadline, {}", given.delay, given.deadline);
+        findings.add("shutdown.delay", problem, "both count from the signal: write a delay below the deadline");
+    }
+    Shutdown { delay, deadline }
+}
+
+fn log(given: &given::Log, findings: &mut Findings) -> Log {
+    if given.level.trim().is_empty() || EnvFilter::builder().parse(&given.level).is_err() {
+        let cure = "write error, warn, info, debug or trace, or by module: info,retell_bridge::journal=debug";
+        findings.add("log.level", format!("{} is no level", quoted(&given.level)), cure);
+    }
+    Log { format: given.format, level: given.level.clone() }
+}

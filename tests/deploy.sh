@@ -1,0 +1,151 @@
+#!/usr/bin/env bash
+# Checks the chart, the image's recipe, the compose file and the alerts with the real tools that
+# `tests/tools/fetch.sh deploy` puts into .tools/. One line a check; exit code 1 when one fails. An absent tool is a
+# failure, never a skip. Changes nothing, asks no network and no cluster.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+tools="$PWD/.tools"
+chart=helm/retell-bridge
+scratch="$(mktemp -d)"
+trap 'rm -rf "$scratch"' EXIT
+
+# Nothing of whoever runs this may decide a check: no plug-ins, no cluster, no .env, no exported settings.
+export HELM_CACHE_HOME="$scratch/helm" HELM_CONFIG_HOME="$scratch/helm" HELM_DATA_HOME="$scratch/helm"
+export KUBECONFIG=/dev/null DOCKER_CONFIG="$scratch/docker" COMPOSE_DISABLE_ENV_FILE=1
+unset RETELL_API_KEY COMPOSE_FILE COMPOSE_PROFILES COMPOSE_PROJECT_NAME
+PATH="$PATH:$tools/promtool/usr/bin"
+
+passed=0
+failed=0
+check() { # check WHAT COMMAND...: runs it, silent when it passes
+    local what="$1"
+    shift
+    if "$@" >"$scratch/output" 2>&1; then
+        passed=$((passed + 1))
+        echo "ok    $what"
+    else
+        failed=$((failed + 1))
+        echo "FAIL  $what"
+        sed 's/^/      /' "$scratch/output"
+    fi
+}
+
+runs() { # runs WORD COMMAND...: the tool is there, starts, and its version holds the word
+    local word="$1" output
+    shift
+    if ! output="$("$@" 2>&1)" || [[ "$output" != *"$word"* ]]; then
+        echo "$output"
+        echo "$1 is absent or not the one wanted ($word): run tests/tools/fetch.sh deploy"
+        return 1
+    fi
+}
+python() { "$tools/venv/bin/python" "$@"; }
+helm() { # helm 3|4 ARGUMENTS...
+    "$tools/helm$1/helm" "${@:2}"
+}
+
+# The scenario, rendered into a file of its own for the checks behind it.
+render() { # render 3|4 SCENARIO RELEASE FILE
+    helm "$1" template "$3" "$chart" --namespace retell --values "$2" >"$4"
+}
+template_and_facts() { # template_and_facts 3|4 SCENARIO RELEASE FILE
+    render "$@" && python tests/deploy/rendered.py "$4" "$3"
+}
+
+refused() { # refused 3|4 VALUES: with the sentence, or all the words, of its first line
+    local output expected word
+    if output="$(helm "$1" template r "$chart" --values "$2" 2>&1)"; then
+        echo "the values are taken, and should be refused"
+        return 1
+    fi
+    expected="$(head -n 1 "$2")"
+    case "$expected" in
+    "# refused: "*)
+        grep -qF -- "${expected#\# refused: }" <<<"$output" && return
+        ;;
+    "# refused by the schema: "*)
+        for word in "specifications of the schema" ${expected#\# refused by the schema: }; do
+            grep -qiF -- "$word" <<<"$output" || break
+            [ "$word" != "${expected##* }" ] || return 0
+        done
+        ;;
+    *) echo "the first line of $2 does not say how it is refused" ;;
+    esac
+    printf 'expected: %s\nsaid: %s\n' "$expected" "$output"
+    return 1
+}
+
+kubeconform() { # kubeconform VERSION: everything rendered so far; the operator's kinds have no schema here, rendered.py knows them
+    "$tools/kubeconform/kubeconform" -strict -summary -skip ServiceMonitor,PrometheusRule \
+        -schema-location "$tools/schemas/$1/{{ .ResourceKind }}{{ .KindSuffix }}.json" "$scratch"/rendered
+}
+
+compose() { "$tools/venv/bin/docker-compose" -f docker-compose.yml "$@"; }
+compose_refuses_no_key() {
+    local output
+    if output="$(compose config -q 2>&1)"; then
+        echo "taken without RETELL_API_KEY"
+        return 1
+    fi
+    grep -qF "export the key with the webhook badge" <<<"$output" || { echo "$output" && return 1; }
+}
+
+compose_facts() { compose config --format json >"$scratch/compose.json" && python tests/deploy/compose.py "$scratch/compose.json"; }
+
+# The image's dependency layer knows the manifest and empty sources: does cargo take them together? (Not with a member
+# of a workspace, say, that is not copied.)
+manifest_alone() {
+    mkdir -p "$scratch/manifest/src"
+    cp Cargo.toml Cargo.lock "$scratch/manifest"
+    touch "$scratch/manifest/src/main.rs" "$scratch/manifest/src/lib.rs"
+    cargo metadata --no-deps --format-version 1 --manifest-path "$scratch/manifest/Cargo.toml"
+}
+
+check "tool: Helm 3" runs v3. helm 3 version --short
+check "tool: Helm 4" runs v4. helm 4 version --short
+check "tool: kubeconform" runs "Usage: " "$tools/kubeconform/kubeconform" -h
+check "tool: Docker Compose" runs v compose version
+check "tool: hadolint" runs "Haskell Dockerfile Linter" "$tools/venv/bin/hadolint" --version
+check "tool: promtool" runs "promtool, version" promtool --version
+check "tool: Python with YAML" runs 6. python -c 'import yaml; print(yaml.__version__)'
+
+mkdir "$scratch/rendered"
+for h in 3 4; do
+    for values in "$chart"/ci/*-values.yaml; do
+        scenario="$(basename "$values" -values.yaml)"
+        check "Helm $h: lint $scenario" helm "$h" lint --strict "$chart" --values "$values"
+        check "Helm $h: template $scenario" \
+            template_and_facts "$h" "$values" r "$scratch/rendered/$scenario-$h.yaml"
+    done
+    check "Helm $h: template with the longest name of a release" \
+        template_and_facts "$h" "$chart/ci/default-values.yaml" \
+        a-release-whose-name-is-as-long-as-helm-lets-it-be-ok "$scratch/rendered/longest-name-$h.yaml"
+    for values in tests/deploy/refused/*.yaml; do
+        check "Helm $h: refuses $(basename "$values" .yaml)" refused "$h" "$values"
+    done
+done
+for version in "$tools"/schemas/*/; do
+    check "kubeconform: Kubernetes $(basename "$version")" kubeconform "$(basename "$version")"
+done
+check "chart: a sentence for every value, the schema knows each" python tests/deploy/values.py "$chart"
+check "chart: its alerts are those of deploy/prometheus" \
+    python tests/deploy/same_rules.py deploy/prometheus/rules/retell-bridge.yaml "$scratch"/rendered/monitoring-*.yaml
+
+check "promtool: configuration" promtool check config deploy/prometheus/prometheus.yml
+check "promtool: rules" promtool check rules deploy/prometheus/rules/retell-bridge.yaml
+for tests in deploy/prometheus/tests/*.yaml; do
+    check "promtool: tests of $(basename "$tests" .yaml)" promtool test rules "$tests"
+done
+check "alerts: words, runbook, metrics that exist, a firing and a quiet test each" python tests/deploy/alerts.py
+
+check "image: hadolint" "$tools/venv/bin/hadolint" --failure-threshold info deploy/Dockerfile
+check "image: the dependency layer takes the manifest alone" manifest_alone
+check "compose: refuses to start without a key" compose_refuses_no_key
+export RETELL_API_KEY=key_made_up
+check "compose: config" compose config -q
+check "compose: loopback only, fixed images, health checks, start order" compose_facts
+
+echo
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
