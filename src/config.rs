@@ -1,4 +1,4 @@
-//! Settings: defaults < files < environment < flags, in two steps. As given ([`given`]: names, types, defaults, nothing
+//! Settings: defaults < files < environment < flags, in two steps. As given (`given.rs`: names, types, defaults, nothing
 //! else), then checked: [`Config`], which has the parts' own `Options` and holds by itself and together.
 //!
 //! In: files, variables, flags. Out: [`Loaded`], or every single thing that is wrong ([`ConfigErrors`]), one line each.
@@ -112,6 +112,11 @@ pub fn admin_listen(inputs: &Inputs) -> Result<SocketAddr, ConfigErrors> {
     let mut own = errors::Findings::with_origins(findings.origins);
     let address = check::address(&given.admin.listen, "admin.listen", "0.0.0.0:9464", &mut own);
     own.finish(address).map(|(address, _)| address)
+}
+
+/// Whether a variable means a setting, for checks of documents and charts.
+pub fn knows_variable(name: &str) -> bool {
+    environment::means_a_setting(name, &shape::Shape::of_settings())
 }
 
 fn load(inputs: &Inputs, keys: check::Keys) -> Result<Loaded, ConfigErrors> {

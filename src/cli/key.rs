@@ -22,8 +22,10 @@ impl KeyArgs {
     pub fn keys(&self) -> anyhow::Result<Vec<ApiKey>> {
         match &self.key_file {
             Some(file) => of_file(file),
-            None => of_text(&std::env::var(API_KEY_VARIABLE).unwrap_or_default())
-                .with_context(|| Usage(format!("no key: set {API_KEY_VARIABLE} or name a file with --key-file"))),
+            None => match std::env::var(API_KEY_VARIABLE) {
+                Ok(text) if !text.trim().is_empty() => of_text(&text).context(API_KEY_VARIABLE),
+                _ => Err(Usage(format!("no key: set {API_KEY_VARIABLE} or name a file with --key-file")).into()),
+            },
         }
     }
 }

@@ -14,6 +14,8 @@ use super::errors::{Findings, quoted};
 use super::given::{self, Given};
 use super::{Config, Log, Shutdown};
 
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 /// Whether the sources' keys are looked at: commands that only speak to Kafka do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keys {
@@ -94,7 +96,9 @@ fn shutdown(given: &given::Shutdown, findings: &mut Findings) -> Shutdown {
 }
 
 fn log(given: &given::Log, findings: &mut Findings) -> Log {
-    if given.level.trim().is_empty() || EnvFilter::builder().parse(&given.level).is_err() {
+    // A bare word that is no level would be read as the name of a module, and silence all others.
+    let is_level = |part: &str| part.contains('=') || LEVELS.contains(&part.trim().to_ascii_lowercase().as_str());
+    if !given.level.split(',').all(is_level) || EnvFilter::builder().parse(&given.level).is_err() {
         let cure = "write error, warn, info, debug or trace, or by module: info,retell_bridge::journal=debug";
         findings.add("log.level", format!("{} is no level", quoted(&given.level)), cure);
     }

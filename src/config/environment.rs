@@ -54,6 +54,11 @@ pub fn assignments(
     assignments
 }
 
+/// Whether a variable means a key.
+pub fn means_a_setting(name: &str, shape: &Shape) -> bool {
+    name.strip_prefix(PREFIX).is_some_and(|rest| levels(rest, shape, &[]).is_some())
+}
+
 /// The levels that the rest of a variable's name means; `None` where it means no key.
 fn levels(rest: &str, shape: &Shape, sources: &[String]) -> Option<Vec<String>> {
     let lower = rest.to_ascii_lowercase();

@@ -112,7 +112,7 @@ pub struct Intake {
 pub struct Journal {
     /// Folder on a disk of its own. The bridge makes `journal`, `quarantine` and `dead` in it.
     pub dir: String,
-    /// What the three may take together. When it is full, events are refused with 503.
+    /// What these three folders may take together. When that is reached, events are refused with 503.
     pub size_max: Size,
     /// How long published events are kept, for `replay` and to recognise duplicates after a restart. At least
     /// `duplicates.window`.
@@ -167,9 +167,9 @@ pub enum Types {
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Duplicates {
-    /// For how long.
+    /// For how long a repeated event is recognised and not published again; `events_max` may end it sooner.
     pub window: Time,
-    /// For how many events.
+    /// Among how many of the newest events a repeated one is recognised.
     pub events_max: u32,
 }
 
@@ -207,9 +207,9 @@ pub enum LogFormat {
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
-    /// Not ready, but still answering, so that load balancers turn away first.
+    /// For how long it is not ready but still answers, so that load balancers turn away first.
     pub delay: Time,
-    /// Publishing ends here at the latest; what is left is published by the next start.
+    /// When publishing ends at the latest; what is left is published by the next start.
     pub deadline: Time,
 }
 

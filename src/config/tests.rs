@@ -218,6 +218,11 @@ fn one_wrong_setting_is_one_line_that_says_what_is_right() {
         ),
         ("log: {events: maybe}", "log.events: `maybe` is neither true nor false; write true or false (from FILE)"),
         (
+            "log: {level: verbose}",
+            "log.level: `verbose` is no level; write error, warn, info, debug or trace, or by module: \
+             info,retell_bridge::journal=debug (from FILE)",
+        ),
+        (
             "kafka: {brokers: 'http://kafka:9092'}",
             "kafka.brokers: `http://kafka:9092` is no broker's address; write host:port, several with commas: \
              kafka-0:9092,kafka-1:9092 (from FILE)",

@@ -1,3 +1,4 @@
 //! The real binary, as a user runs it.
 
+mod cli;
 mod dev;

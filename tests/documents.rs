@@ -1,0 +1,124 @@
+//! Documents that stay true: the README's tables against the code, and what charts, alerts and compose files name against
+//! what there is. `UPDATE_README=1 cargo test --test documents` rewrites the tables.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use retell_bridge::metrics::Metrics;
+use retell_bridge::{cli, config};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).expect("README.md stands at the top")
+}
+
+/// Holds the part of the README between `<!-- name -->` and `<!-- /name -->` to `table`, or writes it there.
+fn hold_part(name: &str, table: &str) {
+    let readme = readme();
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let start = readme.find(&begin).unwrap_or_else(|| panic!("README.md lacks the line {begin}")) + begin.len();
+    let stop = start + readme[start..].find(&end).unwrap_or_else(|| panic!("README.md lacks the line {end}"));
+    if readme[start..stop] == *table {
+        return;
+    }
+    if std::env::var_os("UPDATE_README").is_some() {
+        let renewed = format!("{}{table}{}", &readme[..start], &readme[stop..]);
+        fs::write(root().join("README.md"), renewed).expect("README.md can be written");
+        return;
+    }
+    panic!(
+        "README.md: the table of {name} is not what the code says; run `UPDATE_README=1 cargo test --test documents`"
+    );
+}
+
+// One test for both tables: they are parts of one file, and tests run side by side.
+#[test]
+fn the_tables_of_settings_and_metrics_are_what_the_code_says() {
+    hold_part("settings", &config::markdown());
+    let mut metrics = String::from("| metric | labels | meaning |\n| --- | --- | --- |\n");
+    for metric in Metrics::new().described() {
+        let labels = metric.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+        metrics.push_str(&format!("| `{}` | {labels} | {} |\n", metric.name, metric.help));
+    }
+    hold_part("metrics", &metrics);
+}
+
+#[test]
+fn every_command_is_in_the_readme() {
+    let readme = readme();
+    let commands = cli::commands();
+    assert!(commands.len() > 15, "{commands:?}");
+    for command in commands {
+        let named = [format!("`{command}`"), format!("`retell-bridge {command}`"), format!("retell-bridge {command} ")];
+        assert!(named.iter().any(|name| readme.contains(name)), "README.md does not name the command `{command}`");
+    }
+}
+
+/// Everything under `deploy/` and `helm/`, and the compose file.
+fn deploy_files() -> Vec<PathBuf> {
+    fn below(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.expect("a folder of this repository can be listed").path();
+            // A link leads to a file that is looked at where it lies.
+            if path.is_dir() && !path.is_symlink() {
+                below(&path, found);
+            } else if path.is_file() {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = vec![root().join("docker-compose.yml")];
+    below(&root().join("deploy"), &mut found);
+    below(&root().join("helm"), &mut found);
+    found
+}
+
+/// Words in `text` that begin with `prefix`.
+fn words<'t>(text: &'t str, prefix: &str) -> BTreeSet<&'t str> {
+    let part = |each: char| each.is_ascii_alphanumeric() || each == '_';
+    let begins = text.match_indices(prefix).filter(|(at, _)| !text[..*at].ends_with(part));
+    begins.map(|(at, _)| text[at..].split(|each| !part(each)).next().unwrap_or_default()).collect()
+}
+
+/// Names in all deploy files that begin with `prefix` and that `is_known` does not know.
+fn strangers(prefix: &str, is_known: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut strangers = Vec::new();
+    let mut seen = 0;
+    for path in deploy_files() {
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        for word in words(&text, prefix) {
+            seen += 1;
+            if !is_known(word) {
+                strangers.push(format!("{}: {word}", path.strip_prefix(root()).unwrap_or(&path).display()));
+            }
+        }
+    }
+    assert!(seen > 0, "no deploy file names anything that begins with {prefix}: were they moved?");
+    strangers
+}
+
+#[test]
+fn metrics_in_alerts_and_dashboards_exist() {
+    let metrics = Metrics::new();
+    let known: BTreeSet<_> = metrics.described().iter().map(|metric| metric.name.as_str()).collect();
+    let is_known = |word: &str| {
+        let parts = ["_bucket", "_sum", "_count"];
+        // The prefix by itself, and the type of the event that a chart's test posts.
+        ["retell_bridge_", "retell_bridge_test"].contains(&word)
+            || known.contains(word)
+            || parts.iter().any(|part| word.strip_suffix(part).is_some_and(|name| known.contains(name)))
+    };
+    let strangers = strangers("retell_bridge_", is_known);
+    assert!(strangers.is_empty(), "no such metric (see src/metrics.rs):\n{}", strangers.join("\n"));
+}
+
+#[test]
+fn variables_in_charts_and_compose_files_mean_settings() {
+    let is_known = |word: &str| word == "RETELL_BRIDGE_COMMIT" || config::knows_variable(word);
+    let strangers = strangers("RETELL_BRIDGE_", is_known);
+    assert!(strangers.is_empty(), "no such setting (see `config schema`):\n{}", strangers.join("\n"));
+}
