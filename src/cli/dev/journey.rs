@@ -35,3 +35,49 @@ pub(super) fn observer(teller: Teller) -> Observer {
         });
     })
 }
+
+/// The topics as they were when it was opened, and what arrives on them from then on.
+pub(super) struct Reader {
+    consumer: Consumer,
+}
+
+/// A reader that tells the console.
+pub(super) struct Reading {
+    is_ending: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Reader {
+    /// Takes its place on `topics`: before the bridge starts, so that nothing of this run is missed.
+    pub(super) fn open(kafka: &kafka::Options, topics: &[String], from: From) -> anyhow::Result<Reader> {
+        Ok(Reader { consumer: Consumer::open(kafka, topics, from)? })
+    }
+
+    /// Tells of every record until it is stopped.
+    pub(super) fn start(mut self, teller: Teller) -> Reading {
+        let is_ending = Arc::new(AtomicBool::new(false));
+        let ending = Arc::clone(&is_ending);
+        let thread = std::thread::spawn(move || {
+            // Seen before the look, so that what was there at the end is still told.
+            loop {
+                let is_last = ending.load(Ordering::Acquire);
+                match self.consumer.next(LOOK) {
+                    Some(record) => teller.tell_surely(Happening::Arrived(arrival(&record))),
+                    None if is_last => return,
+                    None => {}
+                }
+            }
+        });
+        Reading { is_ending, thread }
+    }
+}
+
+impl Reading {
+    /// Tells what is still on its way out of Kafka, and ends.
+    pub(super) fn stop(self) {
+        self.is_ending.store(true, Ordering::Release);
+        if let Err(panic) = self.thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}

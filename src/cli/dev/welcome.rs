@@ -58,7 +58,7 @@ impl Welcome<'_> {
 
     fn steps(&self) -> [String; 3] {
         let key = match self.own_key {
-            Some(fingerprint) => {
+            Some(own_key) => {
                 format!("API Keys: the one with the webhook badge is yours here ({own_key})")
             }
             None => {
