@@ -1,0 +1,239 @@
+//! The real binary, run as its user runs it, with a folder of its own for settings and journal.
+//!
+//! A bridge can be started again after a kill or a stop: same settings, same journal, new ports. Whoever sends to it
+//! holds [`Bridge::intake`], which names the port of the day.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::http::{self, Answer};
+use super::process::{Lines, Process, wait_until};
+use super::settings::Settings;
+use super::{sweep, tools};
+
+/// Generous: two cores shared with a broker and the tests' own load.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The intake's address, which changes with each start.
+pub type Intake = Arc<Mutex<SocketAddr>>;
+
+pub struct Bridge {
+    pub folder: PathBuf,
+    process: Option<Process>,
+    lines: Arc<Lines>,
+    intake: Intake,
+    admin: SocketAddr,
+    /// All that was said to the outside and may give nothing away: metrics, answers that refuse.
+    said: Arc<Mutex<Vec<String>>>,
+    /// From the command to the listening intake.
+    pub started_in: Duration,
+}
+
+impl Bridge {
+    /// Starts a bridge and waits until it listens.
+    pub fn start(settings: Settings) -> Bridge {
+        let folder = tools::folder("bridge");
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        let mut bridge = Bridge {
+            folder,
+            process: None,
+            lines: Arc::default(),
+            intake: Arc::new(Mutex::new(nowhere)),
+            admin: nowhere,
+            said: Arc::default(),
+            started_in: Duration::ZERO,
+        };
+        bridge.configure(&settings);
+        bridge.start_again();
+        bridge
+    }
+
+    /// Other settings, from the next start on.
+    pub fn configure(&self, settings: &Settings) {
+        settings.write(&self.folder.join("bridge.yaml"), &self.journal_dir());
+    }
+
+    pub fn start_again(&mut self) {
+        assert!(self.process.is_none(), "the bridge is running already");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_retell-bridge"));
+        command.arg("serve").arg("--config").arg(self.folder.join("bridge.yaml"));
+        command.current_dir(&self.folder).env_remove("RETELL_API_KEY").env("RUST_BACKTRACE", "1");
+        let (from, began) = (self.lines.len(), Instant::now());
+        self.process = Some(Process::start(command, Arc::clone(&self.lines)).expect("the binary can be run"));
+        self.admin = self.listening(from, "admin listening");
+        *self.intake.lock().expect("no holder panics") = self.listening(from, "intake listening");
+        self.started_in = began.elapsed();
+    }
+
+    fn listening(&mut self, from: usize, message: &str) -> SocketAddr {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let slice = Duration::from_millis(200);
+            if let Some(address) = self.lines.find(from, slice, |line| address_of(line, message)) {
+                return address;
+            }
+            let alive = self.process.as_mut().is_some_and(Process::running);
+            assert!(alive && Instant::now() < end, "the bridge did not say {message:?} (running: {alive})");
+        }
+    }
+
+    pub fn intake(&self) -> Intake {
+        Arc::clone(&self.intake)
+    }
+
+    pub fn intake_address(&self) -> SocketAddr {
+        *self.intake.lock().expect("no holder panics")
+    }
+
+    pub fn journal_dir(&self) -> PathBuf {
+        self.folder.join("journal-dir")
+    }
+
+    /// What a test was answered and did not expect to carry anything private.
+    pub fn keep_for_sweep(&self) -> Arc<Mutex<Vec<String>>> {
+        Arc::clone(&self.said)
+    }
+
+    pub fn log(&self) -> Vec<String> {
+        self.lines.since(0)
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.ask("/readyz").is_ok_and(|answer| answer.status == 200)
+    }
+
+    pub fn wait_ready(&self) {
+        wait_until(PATIENCE, || self.is_ready().then_some(())).expect("the bridge becomes ready");
+    }
+
+    /// One GET at the admin listener.
+    pub fn ask(&self, path: &str) -> std::io::Result<Answer> {
+        let answer = http::get(self.admin, path)?;
+        self.said.lock().expect("no holder panics").push(answer.text());
+        Ok(answer)
+    }
+
+    pub fn metrics(&self) -> Metrics {
+        Metrics(self.ask("/metrics").expect("/metrics answers").text())
+    }
+
+    /// Waits until `holds` is true of the metrics; fails with `what` was waited for.
+    pub fn wait_metrics(&self, what: &str, holds: impl Fn(&Metrics) -> bool) -> Metrics {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let metrics = self.metrics();
+            if holds(&metrics) {
+                return metrics;
+            }
+            assert!(Instant::now() < end, "waited in vain for {what}; metrics:\n{}", metrics.0);
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.process.take().expect("the bridge is running").kill();
+    }
+
+    /// SIGTERM; the exit status and how long it took.
+    pub fn stop(&mut self) -> (ExitStatus, Duration) {
+        let _ = self.ask("/metrics");
+        let mut process = self.process.take().expect("the bridge is running");
+        let began = Instant::now();
+        process.terminate();
+        let status = process.wait(PATIENCE).expect("the bridge ends after SIGTERM");
+        (status, began.elapsed())
+    }
+
+    /// SIGTERM, and it must end with 0.
+    pub fn stop_cleanly(&mut self) {
+        let (status, _) = self.stop();
+        assert_eq!(status.code(), Some(0), "exit code after SIGTERM");
+    }
+
+    /// Everything this bridge has said that gives something away.
+    pub fn betrayals(&self) -> Vec<String> {
+        let log = self.log();
+        let said = self.said.lock().expect("no holder panics");
+        sweep::betrayals(log.iter().chain(said.iter()).map(String::as_str))
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            let _ = self.ask("/metrics");
+        }
+        drop(self.process.take());
+        if thread::panicking() {
+            let log = self.log();
+            let last = &log[log.len().saturating_sub(60)..];
+            eprintln!("--- the bridge in {}, last of {} lines ---", self.folder.display(), log.len());
+            eprintln!("{}\n---", last.join("\n"));
+            return;
+        }
+        let betrayals = self.betrayals();
+        assert!(betrayals.is_empty(), "the bridge said what it may not:\n{}", betrayals.join("\n"));
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The address that a `"<part> listening"` line of the JSON log names.
+fn address_of(line: &str, message: &str) -> Option<SocketAddr> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let field = |name: &str| line.get(name).or_else(|| line.get("fields")?.get(name))?.as_str().map(str::to_string);
+    (field("message")? == message).then(|| field("address")?.parse().ok()).flatten()
+}
+
+/// A scrape, to be asked by name and labels.
+pub struct Metrics(pub String);
+
+impl Metrics {
+    /// Sum over all series of `name` whose labels contain each of `labels` (`topic="…"`). None when there is no such series.
+    pub fn sum(&self, name: &str, labels: &[&str]) -> Option<f64> {
+        let mut found = None;
+        for line in self.0.lines() {
+            let Some(rest) = line.strip_prefix(name) else {
+                continue;
+            };
+            let (series_labels, value) = match rest.strip_prefix('{') {
+                Some(rest) => rest.rsplit_once("} ").unwrap_or((rest, "NaN")),
+                None if rest.starts_with(' ') => ("", rest),
+                None => continue,
+            };
+            if labels.iter().all(|label| series_labels.contains(label)) {
+                *found.get_or_insert(0.0) += value.trim().parse().unwrap_or(f64::NAN);
+            }
+        }
+        found
+    }
+
+    /// As [`Metrics::sum`] of `retell_bridge_<name>`, which must be there: every label pair is, from the start.
+    pub fn get(&self, name: &str, labels: &[&str]) -> f64 {
+        let name = format!("retell_bridge_{name}");
+        self.sum(&name, labels).unwrap_or_else(|| panic!("no series {name} with {labels:?} in\n{}", self.0))
+    }
+}
+
+/// Runs one of the short commands: `arguments`, the key in `RETELL_API_KEY`, `input` on stdin.
+pub fn run(arguments: &[&str], api_key: &str, input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_retell-bridge"))
+        .args(arguments)
+        .env("RETELL_API_KEY", api_key)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary can be run");
+    let mut stdin = child.stdin.take().expect("stdin was piped above");
+    // A command that leaves early does not read it all, and says why itself.
+    let _ = std::io::Write::write_all(&mut stdin, input);
+    drop(stdin);
+    child.wait_with_output().expect("a child can be waited for")
+}

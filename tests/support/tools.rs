@@ -1,0 +1,61 @@
+//! Where the fetched tools lie. A missing one fails the test with the sentence that says what to do.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static FOLDERS: AtomicU32 = AtomicU32::new(0);
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// `java` with Kafka's jars and the tests' reader on its class path.
+pub fn java() -> Command {
+    let kafka = fetched(".tools/kafka", "tests/tools/fetch-kafka.sh");
+    let mut command = Command::new("java");
+    command.arg("-XX:+UseSerialGC").arg("-XX:TieredStopAtLevel=1");
+    command.arg(format!("-Dlog4j2.configurationFile={}", root().join("tests/tools/kafka/log4j2.properties").display()));
+    command.arg("-cp").arg(format!("{0}/classes:{0}/jars/*", kafka.display()));
+    command
+}
+
+/// Node with Retell's SDK beside it.
+pub fn node_sdk() -> (PathBuf, Command) {
+    (fetched(".tools/sdk-node", "tests/tools/fetch-sdks.sh"), Command::new("node"))
+}
+
+/// Python of the environment that has Retell's SDK.
+pub fn python_sdk() -> Command {
+    Command::new(fetched(".tools/sdk-python", "tests/tools/fetch-sdks.sh").join("bin/python"))
+}
+
+/// A new, empty folder for one test's files, on the disk that holds the target folder.
+///
+/// Named after this process, so that what an interrupted run left can be told and removed.
+pub fn folder(name: &str) -> PathBuf {
+    let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+    if number == 0 {
+        remove_leftovers(base);
+    }
+    let folder = base.join(format!("{}-{number}-{name}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the target folder can be written");
+    folder
+}
+
+fn remove_leftovers(base: &Path) {
+    for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.split('-').next().and_then(|pid| pid.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn fetched(folder: &str, script: &str) -> PathBuf {
+    let path = root().join(folder);
+    assert!(path.join("stamp").exists(), "{folder} is not there: run {script} first");
+    path
+}
