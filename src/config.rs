@@ -101,6 +101,11 @@ impl Config {
     pub fn load_without_keys(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
         load(inputs, check::Keys::NotNeeded)
     }
+
+    /// Full names of all topics that the settings name, each once.
+    pub fn topic_names(&self) -> Vec<String> {
+        check::topic_names(&self.topics)
+    }
 }
 
 /// The admin listener's address alone, for a health check that must not fail for other reasons.

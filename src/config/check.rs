@@ -14,6 +14,8 @@ use super::errors::{Findings, quoted};
 use super::given::{self, Given};
 use super::{Config, Log, Shutdown};
 
+pub use topics::topic_names;
+
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Whether the sources' keys are looked at: commands that only speak to Kafka do without.

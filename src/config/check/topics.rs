@@ -131,6 +131,14 @@ fn named(topics: &Topics) -> Vec<(String, String)> {
     named
 }
 
+/// Full names of all topics, each once.
+pub fn topic_names(topics: &Topics) -> Vec<String> {
+    let mut names: Vec<_> = named(topics).into_iter().map(|(name, _)| name).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
 fn names_have_one_meaning(topics: &Topics, findings: &mut Findings) {
     if let Some((name, problem)) = topics.all.as_ref().and_then(|name| Some((name, name_trouble(name)?))) {
         findings.add("topics.all", format!("{} {problem}", quoted(name)), "write letters, digits, `.`, `_` and `-`");
