@@ -37,11 +37,17 @@ pub enum RefusedReason {
     NoRoom,
     Stopping,
     Journal,
+    /// No source has the path; not an event.
+    Path,
+    /// Not a POST; not an event.
+    Method,
+    /// Not HTTP as the intake takes it.
+    Http,
 }
 
 impl RefusedReason {
     /// All of them, for the zeros at the start.
-    pub const ALL: [RefusedReason; 11] = [
+    pub const ALL: [RefusedReason; 14] = [
         RefusedReason::Missing,
         RefusedReason::Malformed,
         RefusedReason::Stale,
@@ -53,6 +59,9 @@ impl RefusedReason {
         RefusedReason::NoRoom,
         RefusedReason::Stopping,
         RefusedReason::Journal,
+        RefusedReason::Path,
+        RefusedReason::Method,
+        RefusedReason::Http,
     ];
 
     /// The label's value.
@@ -69,6 +78,9 @@ impl RefusedReason {
             RefusedReason::NoRoom => "no_room",
             RefusedReason::Stopping => "stopping",
             RefusedReason::Journal => "journal",
+            RefusedReason::Path => "path",
+            RefusedReason::Method => "method",
+            RefusedReason::Http => "http",
         }
     }
 }
@@ -138,9 +150,9 @@ macro_rules! metrics {
 
 metrics! {
     received: IntCounterVec, "events_received_total", ["source", "type"] =>
-        "Events kept and answered 2xx, duplicates not counted. The type is a known one or `other`.";
+        "Events kept, duplicates not counted; answered 2xx unless the sender left or the answer came too late. The type is a known one or `other`.";
     refused: IntCounterVec, "events_refused_total", ["source", "reason"] =>
-        "Requests refused. Each with status 503 or 408 may be an event lost at the sender, which retries three times.";
+        "Requests refused. Each with status 503 or 408 may be an event lost at the sender, which retries three times. The source is empty where it was not known yet.";
     duplicates: IntCounterVec, "events_duplicate_total", ["source"] =>
         "Requests answered as a duplicate of an event that is kept.";
     published: IntCounterVec, "events_published_total", ["topic"] =>
@@ -207,12 +219,17 @@ impl Metrics {
     /// Puts every pair of a configured source at zero. `types` are the known types and `other`.
     pub fn expect_source<'t>(&self, source: &str, types: impl Iterator<Item = &'t str>) {
         types.for_each(|kind| self.received.with_label_values(&[source, kind]).inc_by(0));
-        RefusedReason::ALL
-            .iter()
-            .for_each(|reason| self.refused.with_label_values(&[source, reason.label()]).inc_by(0));
+        self.expect_refused(source);
         self.duplicates.with_label_values(&[source]).inc_by(0);
         self.last_event.with_label_values(&[source]).add(0.0);
         self.answer_duration.with_label_values(&[source]);
+    }
+
+    /// Puts every reason for a refusal at zero; the source is empty for what is refused before its source is known.
+    pub fn expect_refused(&self, source: &str) {
+        RefusedReason::ALL
+            .iter()
+            .for_each(|reason| self.refused.with_label_values(&[source, reason.label()]).inc_by(0));
     }
 
     /// Puts a key of a source at "never verified".

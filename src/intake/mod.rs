@@ -1,19 +1,72 @@
-//! The intake: contract (draft of the lead; its author completes it).
+//! The intake: the HTTP front door. Steps 1, 2, 3 and 5 of the way of one event.
 //!
-//! In: HTTP requests. Out: answers (`surface.md`), and through `event` and `journal` what was kept.
+//! In: HTTP/1.x requests of anyone. Out: to each an answer within one deadline, and through [`event`](crate::event) and
+//! [`journal`](crate::journal) every event that was authenticated.
+//!
+//! ```text
+//! accept ─▶ registry ─▶ stream (bytes, clock) ─▶ HTTP ─▶ handler ─┬▶ body ─▶ signature ─▶ event ─▶ duplicates ─▶ journal
+//!              ▲  every 100 ms: who is overdue                      │                                                │
+//!              └── a bound is reached: who is furthest behind       └◀───────────────── 204, or the refusal ◀────────┘
+//! ```
+//!
+//! | case | status |
+//! | --- | --- |
+//! | kept, or a duplicate of something kept | 204, `X-Event-Id`; the two inbound events 200 with JSON |
+//! | no signature, malformed, stale, wrong | 401, empty |
+//! | address not allowed | 403, before the body |
+//! | path unknown; method other than POST | 404; 405 with `Allow` |
+//! | body too slow, or the slowest when a bound is reached | 408 |
+//! | body over the limit | 413 |
+//! | no room, too late, stopping, journal failed | 503 with `Retry-After` |
+//! | not HTTP as it is taken here; head over 32 KiB | 400; 431 |
+//!
+//! Never happens: a 2xx before the sync; a 4xx for an authenticated event that has arrived whole from an allowed address;
+//! memory that grows with the number of senders beyond `connections_max` heads and `in_flight_max` bytes; a body, a
+//! signature or a query string in a log line or an answer.
+//!
+//! This is one of the two places that know actix.
 
+mod address;
+mod answer;
+mod body;
+mod connection;
+mod duplicates;
+mod handler;
+mod keys;
+mod refused;
+mod registry;
+mod request;
+mod routes;
+mod server;
+mod stream;
+mod unsigned;
+mod voice;
+
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::health::Health;
+use crate::journal::{Append, AppendError, Tag};
+use crate::metrics::Metrics;
 use crate::signature::ApiKey;
+
+pub use keys::KeyFileError;
+pub use voice::{Observer, Seen};
+
+/// Queues one record in the journal; `Journal::append`. Must not block. On `Err`, `done` was not called.
+pub type Keep = Arc<dyn Fn(Append) -> Result<(), AppendError> + Send + Sync>;
 
 /// How the intake behaves; made by `config`, checked there.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// At least one; each has its own path.
     pub sources: Vec<SourceOptions>,
     pub body_max_bytes: usize,
+    /// At least `body_max_bytes`.
     pub in_flight_max_bytes: usize,
     pub connections_max: usize,
     /// From the first byte of the head to the answer.
@@ -24,6 +77,8 @@ pub struct Options {
     pub health_path: Option<String>,
     pub duplicates_window: Duration,
     pub duplicates_events_max: usize,
+    /// Only `dev` sets it: is shown every answered request.
+    pub observer: Option<Observer>,
 }
 
 /// One source.
@@ -45,3 +100,59 @@ pub struct SourceOptions {
     /// Only `dev` sets it: a request without signature is kept as `unsigned` (local Host, no forwarding headers).
     pub allow_unsigned: bool,
 }
+
+/// Why the intake does not start. Nothing listens then.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A key file cannot be believed at the start, when there are no earlier keys to fall back on.
+    #[error("key file {} of source {source_name} {error}", path.display())]
+    KeyFile { source_name: String, path: PathBuf, error: KeyFileError },
+    /// The listener or a thread cannot be set up.
+    #[error("the intake cannot be set up: {0}")]
+    Setup(#[from] std::io::Error),
+}
+
+/// The running intake. Dropped without [`Intake::stop`], it ends at once.
+pub struct Intake {
+    address: SocketAddr,
+    server: server::Running,
+    /// Ends with the intake.
+    _key_files: keys::Watch,
+}
+
+impl Intake {
+    /// Begins to serve on `listener`. `recovered` are the tags in the journal with their received-at, newest first; it is
+    /// read before the first connection is taken, as far as the duplicates' window reaches.
+    ///
+    /// Must be called inside a tokio runtime, which carries the clock of the intake; the requests have threads of their
+    /// own, as many as cores and at least two.
+    pub fn start(
+        options: Options,
+        listener: TcpListener,
+        keep: Keep,
+        recovered: impl Iterator<Item = (Tag, u64)>,
+        metrics: Arc<Metrics>,
+        health: Arc<Health>,
+    ) -> Result<Intake, StartError> {
+        let address = listener.local_addr()?;
+        let (desk, key_files) = server::prepare(options, keep, recovered, metrics.clone(), health)?;
+        let key_files = keys::Watch::start(key_files, metrics)?;
+        let server = server::Running::start(desk, listener)?;
+        tracing::info!(%address, "intake listening");
+        Ok(Intake { address, server, _key_files: key_files })
+    }
+
+    /// The address it listens on; with the port it got, where port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no new connection, closes the quiet ones, answers what is under way (what has not reached the end of its
+    /// head yet: 503), and ends when the last connection is closed; at the latest a second after `answer_within`.
+    pub async fn stop(self) {
+        self.server.stop().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

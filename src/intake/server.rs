@@ -1,0 +1,188 @@
+//! Puts the parts together and runs actix over our own stream type, as its `HttpServer` does over TCP.
+//!
+//! actix parses HTTP/1 and runs the workers. Its own timers and bounds are off: deadlines and bounds are the
+//! [`Registry`]'s, held by the sweep.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, KeepAlive};
+use actix_server::{Server, ServerHandle};
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::web::{self, Payload};
+use actix_web::{App, HttpRequest};
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+
+use super::duplicates::Duplicates;
+use super::handler::{self, Desk};
+use super::keys::{KeyFile, Keys};
+use super::registry::{Registry, SPARE, SWEEP_EVERY};
+use super::routes::{Routes, Source};
+use super::stream::Stream;
+use super::voice::Voice;
+use super::{Keep, Options, SourceOptions, StartError, address};
+use crate::event::Kind;
+use crate::health::Health;
+use crate::journal::Tag;
+use crate::metrics::Metrics;
+
+/// Connections that the kernel keeps for us while all workers are busy; a listener of the standard library asks for 128.
+const BACKLOG: i32 = 1_024;
+/// How long the rest of a refused body is read so that the answer is, too.
+const LINGER: Duration = Duration::from_secs(2);
+/// Beyond the deadline, for the last answers to be written when the intake stops.
+const STOP_SLACK: Duration = Duration::from_secs(1);
+
+/// Reads keys and tags and makes what every request needs.
+pub(super) fn prepare(
+    options: Options,
+    keep: Keep,
+    recovered: impl Iterator<Item = (Tag, u64)>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+) -> Result<(Arc<Desk>, Vec<KeyFile>), StartError> {
+    let mut key_files = Vec::new();
+    let mut sources = Vec::new();
+    for source in options.sources {
+        let keys = open_keys(&source, &mut key_files)?;
+        let kinds = Kind::KNOWN.into_iter().chain([Kind::Test, Kind::Other]);
+        metrics.expect_source(&source.name, kinds.map(Kind::name));
+        keys.in_force().iter().for_each(|key| metrics.expect_key(&source.name, key.fingerprint()));
+        sources.push((source.path.clone(), Source::new(source, keys)));
+    }
+    let duplicates = Duplicates::new(options.duplicates_window, options.duplicates_events_max);
+    duplicates.recover(recovered, handler::now_ms());
+    let registry =
+        Registry::new(options.connections_max, options.in_flight_max_bytes, options.answer_within, metrics.clone());
+    let desk = Desk {
+        routes: Routes::new(sources.into_iter(), options.health_path, options.trusted_proxies),
+        body_max_bytes: options.body_max_bytes,
+        registry: Arc::new(registry),
+        duplicates: Arc::new(duplicates),
+        keep,
+        voice: Arc::new(Voice::new(metrics.clone(), options.observer)),
+        metrics,
+        health,
+    };
+    Ok((Arc::new(desk), key_files))
+}
+
+fn open_keys(source: &SourceOptions, key_files: &mut Vec<KeyFile>) -> Result<Arc<Keys>, StartError> {
+    let Some(path) = &source.keys_file else {
+        return Ok(Arc::new(Keys::new(source.keys.clone())));
+    };
+    let file = KeyFile::open(&source.name, path, source.keys.clone()).map_err(|error| StartError::KeyFile {
+        source_name: source.name.clone(),
+        path: path.clone(),
+        error,
+    })?;
+    let keys = file.keys().clone();
+    key_files.push(file);
+    Ok(keys)
+}
+
+/// The server and its clock.
+pub(super) struct Running {
+    desk: Arc<Desk>,
+    handle: ServerHandle,
+    sweep: AbortHandle,
+}
+
+impl Running {
+    pub(super) fn start(desk: Arc<Desk>, listener: TcpListener) -> io::Result<Running> {
+        rustix::net::listen(&listener, BACKLOG)?;
+        let workers = std::thread::available_parallelism().map_or(2, NonZeroUsize::get).clamp(2, 512);
+        let connections_max = desk.registry.connections_max();
+        let for_workers = desk.clone();
+        let server = Server::build()
+            .workers(workers)
+            .disable_signals()
+            // The registry decides: a worker that stops accepting would make the newcomer wait.
+            .max_concurrent_connections(connections_max.saturating_add(8 * SPARE))
+            .listen("intake", listener, move || serve(for_workers.clone()))?
+            .run();
+        let handle = server.handle();
+        tokio::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "intake failed");
+            }
+        });
+        let sweep = tokio::spawn(sweep(desk.clone())).abort_handle();
+        Ok(Running { desk, handle, sweep })
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_flight_bytes(&self) -> usize {
+        self.desk.registry.in_flight_bytes()
+    }
+
+    pub(super) async fn stop(self) {
+        self.handle.pause().await;
+        self.desk.registry.close();
+        let deadline = Instant::now() + self.desk.registry.answer_within() + STOP_SLACK;
+        while !self.desk.registry.is_empty() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.handle.stop(false).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.sweep.abort();
+        // Sent at once; nobody waits for the answer.
+        drop(self.handle.stop(false));
+    }
+}
+
+async fn sweep(desk: Arc<Desk>) {
+    let mut clock = tokio::time::interval(SWEEP_EVERY);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        desk.registry.sweep();
+        desk.voice.say_left_out();
+    }
+}
+
+/// One worker's service: a connection from its accept to its end.
+fn serve(
+    desk: Arc<Desk>,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> {
+    let for_streams = desk.clone();
+    let handle = move |http: HttpRequest, payload: Payload| handler::handle(desk.clone(), http, payload);
+    let app = App::new().default_service(web::to(handle));
+    let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
+    let http = HttpService::build()
+        .keep_alive(KeepAlive::Os)
+        .client_request_timeout(Duration::ZERO)
+        .client_disconnect_timeout(LINGER)
+        .on_connect_ext(|stream: &Stream<TcpStream>, data| {
+            data.insert(stream.connection().clone());
+        })
+        .h1(map_config(app, |_| AppConfig::default()));
+    fn_service(move |stream: TcpStream| {
+        let admitted = admit(&for_streams, stream);
+        async move { admitted }
+    })
+    .and_then(http)
+}
+
+fn admit(desk: &Desk, stream: TcpStream) -> Result<(Stream<TcpStream>, Option<SocketAddr>), DispatchError> {
+    let peer = stream.peer_addr()?;
+    // Answers are one small write each.
+    stream.set_nodelay(true)?;
+    let address = address::canonical(peer.ip());
+    let Some(place) = desk.registry.admit(address, desk.routes.is_welcome(address)) else {
+        desk.voice.refused_before_routing(address, super::refused::Refused::NoRoom);
+        return Err(DispatchError::Io(io::Error::from(io::ErrorKind::ConnectionRefused)));
+    };
+    let stream = Stream::new(stream, place, desk.registry.clone(), desk.voice.clone());
+    Ok((stream, Some(peer)))
+}

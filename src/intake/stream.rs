@@ -1,0 +1,116 @@
+//! The byte stream under HTTP: passes bytes through, tells the [`Connection`] what was read, and ends when it says so.
+//!
+//! In: any byte stream (TCP; TLS fits underneath). Out: the same bytes. A head that came too slowly or is too large is
+//! answered here, because no request has come out of it yet; everything else is answered by the handler.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::connection::{Connection, End, Read};
+use super::refused::Refused;
+use super::registry::Registry;
+use super::voice::Voice;
+
+pub(super) struct Stream<T> {
+    inner: T,
+    /// Its number in the registry.
+    number: u64,
+    connection: Arc<Connection>,
+    registry: Arc<Registry>,
+    voice: Arc<Voice>,
+    /// The last write was not taken whole: an answer of our own would land inside another.
+    is_mid_answer: bool,
+}
+
+impl<T> Stream<T> {
+    /// Wraps a stream whose connection was admitted under `number`; leaves the registry when dropped.
+    pub(super) fn new(
+        inner: T,
+        (number, connection): (u64, Arc<Connection>),
+        registry: Arc<Registry>,
+        voice: Arc<Voice>,
+    ) -> Stream<T> {
+        Stream { inner, number, connection, registry, voice, is_mid_answer: false }
+    }
+
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+}
+
+impl<T> Drop for Stream<T> {
+    fn drop(&mut self) {
+        self.registry.leave(self.number);
+    }
+}
+
+impl End {
+    fn answer(self) -> &'static [u8] {
+        match self {
+            End::TooSlow => b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+            End::HeadTooLarge => {
+                b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+            }
+        }
+    }
+
+    fn refused(self) -> Refused {
+        match self {
+            End::TooSlow => Refused::TooSlow,
+            End::HeadTooLarge => Refused::HeadTooLarge,
+        }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Stream<T> {
+    /// Tries once to send the answer: the connection is closed whether it goes out or not.
+    fn end(&mut self, context: &mut Context<'_>, end: Option<End>) -> io::Error {
+        if let Some(end) = end {
+            self.voice.refused_before_routing(self.connection.peer(), end.refused());
+            if !self.is_mid_answer {
+                let _ = Pin::new(&mut self.inner).poll_write(context, end.answer());
+                let _ = Pin::new(&mut self.inner).poll_flush(context);
+            }
+        }
+        io::Error::from(io::ErrorKind::TimedOut)
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<T> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        match this.connection.before_read(context) {
+            Read::Go => {}
+            Read::Later => return Poll::Pending,
+            Read::End(end) => return Poll::Ready(Err(this.end(context, end))),
+        }
+        let filled_before = buffer.filled().len();
+        let outcome = Pin::new(&mut this.inner).poll_read(context, buffer);
+        let read_bytes = buffer.filled().len() - filled_before;
+        if read_bytes > 0 {
+            this.connection.has_read(read_bytes, Instant::now());
+        }
+        outcome
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.is_mid_answer = !matches!(outcome, Poll::Ready(Ok(written)) if written == bytes.len());
+        outcome
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
