@@ -1,0 +1,341 @@
+//! The publisher without its thread: [`Core::step`] does what is to do at a given time and says how long there is nothing
+//! more. Everything that it needs from outside, time included, is handed in, so that tests drive it in virtual time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::health::Health;
+use crate::journal::{LaneMark, Position};
+use crate::metrics::Metrics;
+
+use super::census::Census;
+use super::dead_letters::{self, Desk};
+use super::feed::{Caps, Turn, untoken};
+use super::headers::Stamps;
+use super::lane::Lane;
+use super::lanes::Lanes;
+use super::report::Report;
+use super::retry::Renewal;
+use super::routing::Router;
+use super::source::Source;
+use super::{Action, DEAD_LETTER_REASONS, DeliveryError, PURGED, Producer, Receipt};
+
+/// Marks are handed to the journal at most this often.
+const MARK_EVERY: Duration = Duration::from_millis(100);
+/// After a failed read of the journal.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long records may take to come back before batches are given up for now.
+const DRAIN_FOR: Duration = Duration::from_secs(2);
+
+/// A moment, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    /// Unix milliseconds.
+    pub wall_ms: u64,
+    /// Since some fixed moment; never goes back.
+    pub mono: Duration,
+}
+
+/// What the next step should wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Nothing: there is more to do.
+    Busy,
+    /// Receipts, or a pause; lately there were some, or not.
+    Receipts { lately: bool },
+    /// Something synced at or behind this position.
+    Synced(Position),
+}
+
+/// See the module.
+pub(super) struct Core {
+    pub(super) router: Router,
+    pub(super) source: Source,
+    pub(super) producer: Box<dyn Producer>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) health: Arc<Health>,
+    pub(super) stamps: Stamps,
+    pub(super) lanes: Lanes,
+    pub(super) caps: Caps,
+    pub(super) census: Census,
+    pub(super) desk: Desk,
+    pub(super) renewal: Renewal,
+    pub(super) report: Report,
+    receipts: Vec<Receipt>,
+    received_at: Duration,
+    /// Feeding pauses from then on until everything has come back, and batches begin again.
+    draining_since: Option<Duration>,
+    read_again_at: Duration,
+    read_failed: bool,
+    marked: Vec<LaneMark>,
+    marked_at: Duration,
+}
+
+impl Core {
+    /// Starts at the checkpoint's `marks`, or at `oldest` where there are none.
+    pub fn new(
+        router: Router,
+        source: Source,
+        producer: Box<dyn Producer>,
+        (marks, oldest): (&[LaneMark], Position),
+        metrics: Arc<Metrics>,
+        health: Arc<Health>,
+        now: Now,
+    ) -> Core {
+        let mut lanes = Lanes::new(router.topics(), marks, oldest, now.mono);
+        for topic in router.topics() {
+            metrics.expect_topic(topic, producer.error_reasons());
+        }
+        metrics.expect_dead_letter_reasons(&DEAD_LETTER_REASONS);
+        Core {
+            caps: Caps::share_of(router.topics().len()),
+            census: Census::new(lanes.floor()),
+            desk: Desk::default(),
+            renewal: Renewal::default(),
+            report: Report::new(now.mono),
+            stamps: Stamps::new(),
+            receipts: Vec::new(),
+            received_at: now.mono,
+            draining_since: None,
+            read_again_at: Duration::ZERO,
+            read_failed: false,
+            marked: marks.to_vec(),
+            marked_at: Duration::ZERO,
+            router,
+            source,
+            producer,
+            metrics,
+            health,
+            lanes,
+        }
+    }
+
+    /// Takes receipts, for which it waits at most `wait`, and does what is to do.
+    pub fn step(&mut self, now: Now, wait: Duration) -> Pace {
+        self.take_receipts(now, wait);
+        self.renew(now);
+        self.refresh_topics(now.mono);
+        self.lanes.arrange();
+        let feeds = !self.renewal.is_wanted() && now.mono >= self.read_again_at && !self.is_draining(now.mono);
+        let turn = if feeds { self.feed_turns(now.mono) } else { Turn::Waits };
+        self.work_at_desk(now.mono);
+        let counting = self.count_ahead(turn, now.mono);
+        self.mark(now.mono, false);
+        self.report(now, false);
+        self.pace(turn, counting, now.mono)
+    }
+
+    /// Waits until something at or behind `from` is synced. A journal that has ended does not wait: the pause is kept
+    /// all the same.
+    pub fn wait_synced(&self, from: Position, timeout: Duration) {
+        let synced = (self.source.wait_synced)(from, timeout);
+        if synced <= from {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The last marks and figures. How many deliveries wait.
+    pub fn finish(&mut self, now: Now) -> u64 {
+        self.mark(now.mono, true);
+        self.report(now, true);
+        self.left()
+    }
+
+    /// How many deliveries wait; a lower bound until the census is through.
+    pub fn left(&self) -> u64 {
+        self.lanes.list.iter().map(|lane| lane.backlog.events()).sum()
+    }
+
+    /// Everything that is synced now is settled.
+    pub fn is_done(&mut self) -> bool {
+        let synced = (self.source.synced)();
+        self.lanes.floor() >= synced
+    }
+
+    fn take_receipts(&mut self, now: Now, wait: Duration) {
+        let mut receipts = std::mem::take(&mut self.receipts);
+        self.producer.poll(wait, &mut receipts);
+        if !receipts.is_empty() {
+            self.received_at = now.mono;
+        }
+        receipts.drain(..).for_each(|receipt| self.on_receipt(&receipt, now));
+        self.receipts = receipts;
+        if self.producer.has_ended() {
+            self.renewal.want();
+        }
+    }
+
+    fn on_receipt(&mut self, receipt: &Receipt, now: Now) {
+        let (index, number) = untoken(receipt.token);
+        if index == dead_letters::LANE {
+            if self.desk.on_receipt(number, &receipt.outcome, now.mono) {
+                self.dead_letter_confirmed();
+            }
+            if receipt.outcome.is_err_and(|error| error.action == Action::NewProducer) {
+                self.renewal.want();
+            }
+            return;
+        }
+        match receipt.outcome {
+            Ok(()) => self.on_confirmed(index, number, now),
+            Err(error) => self.on_failed(index, number, error, now.mono),
+        }
+    }
+
+    fn on_confirmed(&mut self, index: usize, number: u64, now: Now) {
+        let Some(lane) = self.lanes.list.get_mut(index) else { return };
+        let Some(settled) = lane.window.confirmed(number) else { return };
+        lane.settled(&settled);
+        lane.retry.confirmed(now.mono);
+        self.renewal.confirmed();
+        let elapsed = Duration::from_millis(now.wall_ms.saturating_sub(settled.received_at_ms));
+        self.metrics.delivery_published(&lane.topic, elapsed);
+    }
+
+    fn on_failed(&mut self, index: usize, number: u64, error: DeliveryError, now: Duration) {
+        let head = self.lanes.head.next();
+        let Some(lane) = self.lanes.list.get_mut(index) else { return };
+        self.metrics.delivery_failed(&lane.topic, error.reason);
+        match error.action {
+            Action::Wait => {
+                if lane.window.failed(number) {
+                    lane.retry.failed(now, error.reason, false);
+                    lane.rewind(head);
+                }
+            }
+            Action::SetAside(reason) if self.renewal.is_alone() => {
+                if lane.window.refused(number, reason) {
+                    lane.rewind(head);
+                    self.renewal.verdict(now);
+                }
+            }
+            Action::SetAside(_) => {
+                if lane.window.failed(number) {
+                    lane.condemned = lane.window.newest().map(|flight| flight.position);
+                    self.report.tell_alone(&lane.topic, error.reason);
+                    self.renewal.want_alone(now);
+                }
+            }
+            Action::NewProducer => {
+                if lane.window.failed(number) && error.reason != PURGED {
+                    lane.retry.failed(now, error.reason, true);
+                }
+                self.renewal.want();
+            }
+        }
+    }
+
+    /// Makes a new producer where one is wanted and due.
+    fn renew(&mut self, now: Now) {
+        if self.renewal.is_alone_over(now.mono) && self.lanes.list.iter().all(|lane| lane.condemned.is_none()) {
+            self.go_back_to_batches(now.mono);
+        }
+        if !self.renewal.is_due(now.mono) {
+            return;
+        }
+        let mut receipts = std::mem::take(&mut self.receipts);
+        let alone = self.renewal.next_is_alone();
+        let made = self.producer.replace(alone, &mut receipts);
+        receipts.drain(..).for_each(|receipt| self.on_receipt(&receipt, now));
+        self.receipts = receipts;
+        self.lanes.ground();
+        self.desk.ground();
+        self.draining_since = None;
+        self.renewal.renewed(now.mono, alone, made.is_ok());
+        self.report.tell_renewed(made, alone);
+    }
+
+    /// Records travel together again once nothing is on its way; where that takes long, a while later.
+    fn go_back_to_batches(&mut self, now: Duration) {
+        if self.lanes.outstanding() == 0 && self.desk.is_free() {
+            return self.renewal.want_batches();
+        }
+        let since = *self.draining_since.get_or_insert(now);
+        if now >= since + DRAIN_FOR {
+            self.draining_since = None;
+            self.renewal.verdict(now);
+        }
+    }
+
+    fn is_draining(&self, now: Duration) -> bool {
+        self.draining_since.is_some_and(|since| now < since + DRAIN_FOR)
+    }
+
+    fn refresh_topics(&mut self, now: Duration) {
+        for lane in &mut self.lanes.list {
+            let Lane { topic, window, retry, backlog, .. } = lane;
+            let waiting = backlog.events() > 0;
+            retry.refresh(now, &mut *self.producer, topic, window.outstanding(), waiting);
+        }
+    }
+
+    /// One turn for each reading place that can use one.
+    fn feed_turns(&mut self, now: Duration) -> Turn {
+        let mut more = false;
+        let mut waits = false;
+        for index in 0..self.lanes.list.len() {
+            let lane = &self.lanes.list[index];
+            let is_open = lane.retry.is_ready() || lane.window.has_aside() || index == self.router.dead_letter();
+            if lane.is_at_head() || !is_open {
+                waits |= !lane.is_at_head();
+                continue;
+            }
+            let turn = self.feed_apart(index, now);
+            more |= turn == Turn::More;
+            waits |= turn == Turn::Waits;
+        }
+        match self.feed_head(now) {
+            Turn::Waits => Turn::Waits,
+            _ if more => Turn::More,
+            Turn::AtEnd if waits => Turn::Waits,
+            turn => turn,
+        }
+    }
+
+    /// The journal could not be read: told once, tried again later, nothing is skipped.
+    pub(super) fn cannot_read(&mut self, now: Duration, error: &str) -> Turn {
+        if !self.read_failed {
+            tracing::error!(error, cure = "check the disk", "journal cannot be read, publishing waits");
+        }
+        self.read_failed = true;
+        self.read_again_at = now + READ_AGAIN_AFTER;
+        Turn::Waits
+    }
+
+    /// Counts what the head cannot reach now, or has not passed. Whether there may be more.
+    fn count_ahead(&mut self, turn: Turn, now: Duration) -> bool {
+        let behind_head = self.census.to() < self.lanes.head.next();
+        let head_waits = turn == Turn::Waits && self.census.to() < (self.source.synced)();
+        if !(behind_head || head_waits) || now < self.read_again_at {
+            return false;
+        }
+        match self.census.read(&self.source, &mut self.lanes.list, &self.router) {
+            Ok(more) => more,
+            Err(error) => {
+                self.cannot_read(now, &error);
+                false
+            }
+        }
+    }
+
+    fn mark(&mut self, now: Duration, last: bool) {
+        if !last && now < self.marked_at + MARK_EVERY {
+            return;
+        }
+        let marks = self.lanes.marks();
+        if marks != self.marked {
+            (self.source.mark)(marks.clone());
+            (self.marked, self.marked_at) = (marks, now);
+        }
+    }
+
+    fn pace(&self, turn: Turn, counting: bool, now: Duration) -> Pace {
+        let lately = counting || now < self.received_at + MARK_EVERY;
+        match turn {
+            Turn::More => Pace::Busy,
+            Turn::Waits => Pace::Receipts { lately },
+            Turn::AtEnd if self.lanes.outstanding() > 0 || !self.desk.is_free() => Pace::Receipts { lately },
+            Turn::AtEnd => Pace::Synced(self.lanes.head.next()),
+        }
+    }
+}
