@@ -1,12 +1,19 @@
 //! The way of events through `dev`, from both ends: samples are posted at one, records are read at the other.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::console::{Happening, Teller};
+use super::console::{Arrival, Happening, Teller};
 use super::explain::Refused;
-use crate::cli::send::{Rounds, Sender, WHOLE_CALL};
+use crate::cli::send::{Rounds, Sender, WHOLE_CALL, now_ms};
 use crate::intake::{Observer, Seen};
+use crate::kafka::consumer::{Consumer, Record, Start};
+use crate::kafka;
 
+/// How long one look at the topics waits; the reader ends within two.
+const LOOK: Duration = Duration::from_millis(300);
 /// Length of the sample call.
 const SAMPLE_LENGTH: Duration = Duration::from_secs(30);
 
@@ -49,7 +56,7 @@ pub(super) struct Reading {
 
 impl Reader {
     /// Takes its place on `topics`: before the bridge starts, so that nothing of this run is missed.
-    pub(super) fn open(kafka: &kafka::Options, topics: &[String], from: From) -> anyhow::Result<Reader> {
+    pub(super) fn open(kafka: &kafka::Options, topics: &[String], from: Start) -> anyhow::Result<Reader> {
         Ok(Reader { consumer: Consumer::open(kafka, topics, from)? })
     }
 
@@ -79,5 +86,21 @@ impl Reading {
         if let Err(panic) = self.thread.join() {
             std::panic::resume_unwind(panic);
         }
+    }
+}
+
+fn arrival(record: &Record) -> Arrival {
+    let now_ms = now_ms();
+    let header = |name: &str| record.header(name).map(|value| String::from_utf8_lossy(value).into_owned());
+    let kind = header("ce_type").unwrap_or_default();
+    Arrival {
+        now_ms,
+        topic: record.topic.clone(),
+        key: record.key.as_deref().map(|key| String::from_utf8_lossy(key).into_owned()),
+        kind: kind.rsplit('.').next().unwrap_or_default().to_owned(),
+        reason: header("retell_reason"),
+        body_bytes: record.value.len(),
+        way: Duration::from_millis(now_ms.saturating_sub(u64::try_from(record.timestamp_ms).unwrap_or(now_ms))),
+        id: header("ce_id").unwrap_or_default(),
     }
 }
