@@ -28,7 +28,7 @@ use super::samples::Talk;
 use crate::event::{Kind, Peek};
 
 pub use pace::Pace;
-pub use post::{Answer, Failure, Outcome, Sender};
+pub use post::{Failure, Outcome, Sender};
 pub use report::SIX_CAUSES;
 
 /// The types of one whole call, in Retell's order.

@@ -9,8 +9,8 @@ use super::console::{Arrival, Happening, Teller};
 use super::explain::Refused;
 use crate::cli::send::{Rounds, Sender, WHOLE_CALL, now_ms};
 use crate::intake::{Observer, Seen};
-use crate::kafka::consumer::{Consumer, Record, Start};
 use crate::kafka;
+use crate::kafka::consumer::{Consumer, Record, Start};
 
 /// How long one look at the topics waits; the reader ends within two.
 const LOOK: Duration = Duration::from_millis(300);

@@ -23,8 +23,6 @@ use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, bail};
@@ -34,11 +32,13 @@ use tokio::sync::oneshot;
 use super::send::Sender;
 use super::{logging, output};
 use crate::config::Config;
+use crate::kafka::consumer::Start;
 use crate::service::Service;
 use crate::signature::ApiKey;
 use broker::Broker;
 use console::{Console, Happening, Style, Tally, Teller};
 use explain::Explainer;
+use journey::Reader;
 use place::{EnvFile, JournalDir};
 use welcome::Welcome;
 
@@ -105,7 +105,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         config.kafka.brokers = broker.address();
     }
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let play = Play { args, dir, dev_key, own_key, topics, teller, happenings, style: Style { colour }, config, broker };
+    let play =
+        Play { args, dir, dev_key, own_key, topics, teller, happenings, style: Style { colour }, config, broker };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     play.run(&runtime)
 }
@@ -130,7 +131,9 @@ impl Play<'_> {
         let Play { args, dir, dev_key, own_key, topics, teller, happenings, style, config, broker } = self;
         let brokers = config.kafka.brokers.clone();
         let path = settings::webhook_path(&config);
-        let reader = journey::Reader::open(&config.kafka, &topics, broker.is_some())?;
+        // An embedded broker holds nothing older than this run.
+        let start = if broker.is_some() { Start::Oldest } else { Start::Newest };
+        let reader = Reader::open(&config.kafka, &topics, start)?;
         let service = runtime.block_on(Service::start(config))?;
         let url = url(service.intake_address(), &path);
         let lines = [("KAFKA_BROKERS", &*brokers), ("RETELL_API_KEY", &dev_key), ("RETELL_WEBHOOK_URL", &url)];
@@ -145,7 +148,11 @@ impl Play<'_> {
             is_embedded: broker.is_some(),
             topic: &settings::shown_topic(&topics),
             admin: service.admin_address(),
-            journal: format!("{}{}", dir.path().display(), if dir.is_kept() { "" } else { " (goes at the end; --keep DIR keeps one)" }),
+            journal: format!(
+                "{}{}",
+                dir.path().display(),
+                if dir.is_kept() { "" } else { " (goes at the end; --keep DIR keeps one)" }
+            ),
             allow_unsigned: args.allow_unsigned,
         };
         output::line(welcome.text())?;
@@ -194,7 +201,9 @@ async fn end(is_closed: oneshot::Receiver<()>) {
 fn look_at_port(address: SocketAddr) -> anyhow::Result<()> {
     let Err(error) = TcpListener::bind(address) else { return Ok(()) };
     if error.kind() == std::io::ErrorKind::AddrInUse {
-        bail!("{address} is already in use, perhaps by another dev or serve: end that one, or choose --port N (0: any)");
+        bail!(
+            "{address} is already in use, perhaps by another dev or serve: end that one, or choose --port N (0: any)"
+        );
     }
     Err(error).with_context(|| format!("cannot listen on {address}: choose another with --listen"))
 }

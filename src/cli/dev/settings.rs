@@ -13,8 +13,9 @@ use crate::signature::ApiKey;
 
 /// Prefixes of the variables that count with `--brokers`.
 const KAFKA_VARIABLES: [&str; 2] = ["RETELL_BRIDGE_KAFKA", "RETELL_BRIDGE_TOPICS__"];
-/// The intake's own line for a refused request would say again what the console explains.
-const LOG_LEVEL: &str = "warn,retell_bridge::intake::voice=error";
+/// The intake's own line for a refused request would say again what the console explains; librdkafka's remarks are about
+/// settings that are the bridge's, and the publisher tells when Kafka is away.
+const LOG_LEVEL: &str = "warn,retell_bridge::intake::voice=error,librdkafka=error";
 
 /// The checked settings, with the user's key where there is one.
 pub(super) fn config(args: &Args, journal: &Path) -> Result<Config, ConfigErrors> {

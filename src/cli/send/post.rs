@@ -1,10 +1,10 @@
 //! One event over HTTP, with Retell's time-out and retries.
 //!
-//! In: a body. Out: [`Outcome`]: how it was answered in the end, after how many attempts and how long. Blocks; the caller
+//! In: a body. Out: [`Outcome`]: how it was answered in the end, and after how many attempts. Blocks; the caller
 //! brings the thread. Never happens: a redirect that is followed, a key or body in an error.
 
 use std::io::ErrorKind;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::signature::{self, ApiKey};
 
@@ -32,8 +32,6 @@ pub struct Outcome {
     pub result: Result<Answer, Failure>,
     /// 1 where the first was answered 2xx.
     pub attempts: u32,
-    /// All attempts and the pauses between them.
-    pub took: Duration,
 }
 
 /// A 2xx.
@@ -116,13 +114,12 @@ impl Sender {
 
     /// Posts `body` until it is answered 2xx or the retries are used up.
     pub fn post(&self, body: &[u8]) -> Outcome {
-        let began = Instant::now();
         let signature = signature::sign(&self.key, body, super::now_ms());
         let mut attempts = 1;
         loop {
             let result = self.attempt(body, &signature);
             if result.is_ok() || attempts > self.retries {
-                return Outcome { result, attempts, took: began.elapsed() };
+                return Outcome { result, attempts };
             }
             attempts += 1;
             std::thread::sleep(self.pause);

@@ -61,6 +61,7 @@ pub fn intake(given: &Given, sources: Vec<SourceOptions>, findings: &mut Finding
         health_path: (!health_path.is_empty()).then(|| health_path.to_owned()),
         duplicates_window: given.duplicates.window.duration(),
         duplicates_events_max: given.duplicates.events_max as usize,
+        observer: None,
     }
 }
 
