@@ -26,7 +26,8 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::{Context, bail};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::send::Sender;
@@ -88,6 +89,8 @@ impl Args {
 
 /// Runs it until Ctrl-C.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let runtime = Runtime::new()?;
+    let signals = runtime.block_on(async { Signals::new() })?;
     look_at_port(args.address())?;
     let (dir, dev_key) = (JournalDir::new(args.keep.as_deref())?, place::random_hex()?);
     let dev_key = format!("key_dev_{dev_key}");
@@ -107,8 +110,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let play =
         Play { args, dir, dev_key, own_key, topics, teller, happenings, style: Style { colour }, config, broker };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    play.run(&runtime)
+    play.run(&runtime, signals)
 }
 
 /// All that is there before the bridge starts.
@@ -127,7 +129,7 @@ struct Play<'a> {
 }
 
 impl Play<'_> {
-    fn run(self, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode> {
+    fn run(self, runtime: &Runtime, signals: Signals) -> anyhow::Result<ExitCode> {
         let Play { args, dir, dev_key, own_key, topics, teller, happenings, style, config, broker } = self;
         let brokers = config.kafka.brokers.clone();
         let path = settings::webhook_path(&config);
@@ -171,7 +173,7 @@ impl Play<'_> {
             let (sender, teller) = (Sender::new(&url, key)?, teller.clone());
             thread::spawn(move || journey::post_samples(&sender, &teller));
         }
-        let ended = runtime.block_on(service.run(end(is_closed)));
+        let ended = runtime.block_on(service.run(signals.end(is_closed)));
         reader.stop();
         teller.tell_surely(Happening::End);
         let tally = console.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -181,20 +183,24 @@ impl Play<'_> {
     }
 }
 
-/// Ctrl-C, the other polite signals, or that nobody reads the lines any more.
-async fn end(is_closed: oneshot::Receiver<()>) {
-    let wait = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => drop(signal.recv().await),
-            // Without a handler the signal ends the process at once, which needs no waiting for.
-            Err(_) => std::future::pending().await,
+/// Ctrl-C and the other polite signals, from the moment this is made: one that comes during the start is not lost.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        let [interrupt, terminate, hangup] = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        Ok(Signals([signal(interrupt)?, signal(terminate)?, signal(hangup)?]))
+    }
+
+    /// Waits for one of them, or that nobody reads the lines any more.
+    async fn end(self, is_closed: oneshot::Receiver<()>) {
+        let Signals([mut interrupt, mut terminate, mut hangup]) = self;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+            _ = is_closed => {}
         }
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::hangup()) => {}
-        _ = is_closed => {}
     }
 }
 
