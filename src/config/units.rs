@@ -100,12 +100,12 @@ impl Secret {
     }
 }
 
-/// Why a text cannot be one API key.
+/// Why a text cannot be one API key. The same is asked of the lines of a key file.
 pub fn key_trouble(text: &str) -> Option<&'static str> {
     if text.is_empty() {
         Some("is empty")
-    } else if text.chars().any(|each| each.is_whitespace() || each.is_control()) {
-        Some("has a blank or a line break in it")
+    } else if !text.chars().all(|each| each.is_ascii_graphic()) {
+        Some("has a blank, a line break or a character beyond ASCII in it")
     } else {
         None
     }
