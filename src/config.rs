@@ -18,7 +18,6 @@ mod show;
 mod table;
 mod units;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,21 +49,12 @@ pub struct Config {
     pub journal: journal::Options,
     pub kafka: kafka::Options,
     pub topics: publisher::Topics,
-    pub topics_apply: TopicsApply,
+    /// How `topics apply` makes a topic.
+    pub topics_shape: kafka::topics::Shape,
     /// Of probes and metrics. Port 0 takes a free one.
     pub admin_listen: SocketAddr,
     pub log: Log,
     pub shutdown: Shutdown,
-}
-
-/// How `topics apply` makes a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicsApply {
-    pub partitions: i32,
-    /// `None`: the broker's default.
-    pub replication: Option<i16>,
-    /// Topic settings, such as `retention.ms`.
-    pub config: BTreeMap<String, String>,
 }
 
 /// What is written to stderr.
@@ -100,11 +90,6 @@ impl Config {
     /// The same for commands that take no events: sources may lack their keys.
     pub fn load_without_keys(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
         load(inputs, check::Keys::NotNeeded)
-    }
-
-    /// Full names of all topics that the settings name, each once.
-    pub fn topic_names(&self) -> Vec<String> {
-        check::topic_names(&self.topics)
     }
 }
 

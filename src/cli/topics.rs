@@ -1,15 +1,14 @@
 //! `retell-bridge topics plan | apply`: the topics that the settings name, held against those that Kafka has.
 //!
-//! `plan` only looks. `apply` makes what is missing and raises record limits; it never adds partitions unless it is told
-//! that keys may change theirs, and never lowers or removes anything.
+//! `plan` only looks. `apply` makes what is missing and raises record limits, one after the other, so that one refusal
+//! stops nothing else; it adds partitions only where it is told that keys may change theirs.
 
 use std::process::ExitCode;
 
 use super::settings::Settings;
 use super::{later, output};
 use crate::config::Config;
-use crate::kafka::record_bytes_max;
-use crate::kafka::topics::{Lookup, MAX_MESSAGE_BYTES, TopicAdmin, Wanted};
+use crate::kafka::topics::{self, Shape, Step, TopicPlan};
 
 /// Say which topics are missing or too small for the largest body, or make and raise them.
 #[derive(clap::Args)]
@@ -34,8 +33,8 @@ enum Command {
     Apply {
         #[command(flatten)]
         settings: Settings,
-        /// Add partitions as well where a topic has fewer than `topics.partitions`. Calls under way change their
-        /// partition, and with it their order.
+        /// Add partitions as well where a topic has fewer than `topics.partitions`. The same call then goes to another
+        /// partition, and its events change their order.
         #[arg(long)]
         change_key_order: bool,
     },
@@ -52,141 +51,101 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// What is to be done about one topic.
-#[derive(Debug, PartialEq, Eq)]
-enum Step {
-    Make,
-    Raise {
-        from: u64,
-    },
-    AddPartitions {
-        from: usize,
-    },
-    Nothing,
-    /// Its settings may not be read.
-    LimitUnknown,
-    Forbidden,
-}
-
-/// What the settings want of every topic.
-struct Need {
-    record_bytes: u64,
-    partitions: usize,
-}
-
-impl Need {
-    fn of(config: &Config) -> Need {
-        let partitions = usize::try_from(config.topics_apply.partitions).unwrap_or_default();
-        Need { record_bytes: record_bytes_max(config.intake.body_max_bytes), partitions }
-    }
-
-    /// The steps for a topic, none only where nothing is known to be wrong.
-    fn steps(&self, lookup: &Lookup) -> Vec<Step> {
-        let found = match lookup {
-            Lookup::Missing => return vec![Step::Make],
-            Lookup::Forbidden => return vec![Step::Forbidden],
-            Lookup::Found(found) => found,
-        };
-        let mut steps = Vec::new();
-        match found.max_message_bytes {
-            Some(from) if from < self.record_bytes => steps.push(Step::Raise { from }),
-            Some(_) => {}
-            None => steps.push(Step::LimitUnknown),
-        }
-        if found.partitions < self.partitions {
-            steps.push(Step::AddPartitions { from: found.partitions });
-        }
-        if steps.is_empty() {
-            steps.push(Step::Nothing);
-        }
-        steps
-    }
-
-    /// One line about a step.
-    fn told(&self, topic: &str, step: &Step) -> String {
-        let (word, more) = match step {
-            Step::Make => ("missing", format!("`apply` makes it with {} partitions", self.partitions)),
-            Step::Raise { from } => {
-                ("too small", format!("{MAX_MESSAGE_BYTES} is {from}; intake.body_max needs {}", self.record_bytes))
-            }
-            Step::AddPartitions { from } => {
-                ("narrow", format!("{from} partitions of {}; only --change-key-order adds them", self.partitions))
-            }
-            Step::Nothing => ("fine", String::new()),
-            Step::LimitUnknown => {
-                ("unknown", format!("{MAX_MESSAGE_BYTES} may not be read; grant DescribeConfigs to check it"))
-            }
-            Step::Forbidden => ("forbidden", "this user may not see it; grant Write on the prefix".to_owned()),
-        };
-        format!("{word:<10} {topic:<32} {more}").trim_end().to_owned()
-    }
-}
-
 fn plan(config: &Config) -> anyhow::Result<ExitCode> {
-    let (_, topics) = look(config)?;
-    let need = Need::of(config);
-    let mut to_do = 0;
-    for (topic, lookup) in &topics {
-        for step in need.steps(lookup) {
-            to_do += usize::from(matches!(step, Step::Make | Step::Raise { .. }));
-            output::line(need.told(topic, &step))?;
-        }
+    let names = config.topics.lanes();
+    let plans = topics::plan(&config.kafka, &names, &config.topics_shape)?;
+    for plan in &plans {
+        output::line(lacking(plan))?;
     }
-    let close = if to_do == 0 { "nothing to do".to_owned() } else { format!("{to_do} for `topics apply`") };
-    output::line(format_args!("{} topics, {close}", topics.len()))?;
+    let to_do = plans.iter().filter(|plan| plan.step.is_applied()).count();
+    let close =
+        if to_do == 0 { "nothing for `topics apply`".to_owned() } else { format!("{to_do} for `topics apply`") };
+    output::line(format_args!("{} topics: {close}", names.len()))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn apply(config: &Config, change_key_order: bool) -> anyhow::Result<ExitCode> {
-    let (admin, topics) = look(config)?;
-    let need = Need::of(config);
-    let mut failed = false;
-    for (topic, lookup) in &topics {
-        for step in need.steps(lookup) {
-            let outcome = match (&step, lookup) {
-                (Step::Make, _) => make(&admin, config, &need, topic),
-                (Step::Raise { .. }, Lookup::Found(found)) => {
-                    let raised = admin.raise_limit(topic, found, need.record_bytes);
-                    raised.map(|()| format!("raised     {topic:<32} {MAX_MESSAGE_BYTES} is {}", need.record_bytes))
-                }
-                (Step::AddPartitions { .. }, _) if change_key_order => {
-                    let widened = admin.add_partitions(topic, need.partitions);
-                    widened.map(|()| format!("widened    {topic:<32} {} partitions", need.partitions))
-                }
-                _ => Ok(need.told(topic, &step)),
-            };
-            match outcome {
-                Ok(line) => output::line(line)?,
-                Err(error) => {
-                    failed = true;
-                    output::complain(&format_args!("{topic}: {error}"));
-                }
+    let names = config.topics.lanes();
+    let shape = Shape { change_key_order, ..config.topics_shape.clone() };
+    let mut failed = 0;
+    let plans = topics::plan(&config.kafka, &names, &shape)?;
+    for plan in &plans {
+        if !plan.step.is_applied() {
+            output::line(lacking(plan))?;
+            continue;
+        }
+        match topics::apply(&config.kafka, plan) {
+            Ok(()) => output::line(done(plan))?,
+            Err(error) => {
+                failed += 1;
+                output::complain(&error);
             }
         }
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let applied = plans.iter().filter(|plan| plan.step.is_applied()).count() - failed;
+    output::line(format_args!("{} topics: {applied} done, {failed} failed", names.len()))?;
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn make(
-    admin: &TopicAdmin,
-    config: &Config,
-    need: &Need,
-    topic: &str,
-) -> Result<String, crate::kafka::topics::AdminError> {
-    let limit = need.record_bytes.to_string();
-    let given = &config.topics_apply.config;
-    let mut settings: Vec<_> = given.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    if !given.contains_key(MAX_MESSAGE_BYTES) {
-        settings.push((MAX_MESSAGE_BYTES, &limit));
+/// One line about what a topic lacks.
+fn lacking(plan: &TopicPlan) -> String {
+    let (word, more) = match &plan.step {
+        Step::Create { partitions, .. } => ("missing", format!("`apply` makes it with {partitions} partitions")),
+        Step::RaiseLimit { from_bytes, to_bytes } => {
+            ("too small", format!("max.message.bytes is {from_bytes}, intake.body_max needs {to_bytes}"))
+        }
+        Step::AddPartitions { from, to, allowed: true } => ("narrow", format!("{from} partitions, `apply` makes {to}")),
+        Step::AddPartitions { from, to, allowed: false } => {
+            ("narrow", format!("{from} partitions, not {to}; left so, unless with --change-key-order"))
+        }
+        Step::LimitUnknown { needs_bytes } => {
+            ("unknown", format!("needs max.message.bytes {needs_bytes}; grant DescribeConfigs to check it"))
+        }
+        Step::Forbidden => ("forbidden", "this user may not see it; grant Write on the topics' prefix".to_owned()),
+    };
+    line(word, &plan.topic, &more)
+}
+
+/// One line about what was done.
+fn done(plan: &TopicPlan) -> String {
+    match &plan.step {
+        Step::Create { partitions, .. } => line("made", &plan.topic, &format!("{partitions} partitions")),
+        Step::RaiseLimit { to_bytes, .. } => line("raised", &plan.topic, &format!("max.message.bytes is {to_bytes}")),
+        Step::AddPartitions { to, .. } => line("widened", &plan.topic, &format!("{to} partitions")),
+        Step::LimitUnknown { .. } | Step::Forbidden => lacking(plan),
     }
-    let (partitions, replication) = (config.topics_apply.partitions, config.topics_apply.replication);
-    admin.make(&Wanted { name: topic, partitions, replication, settings })?;
-    Ok(format!("made       {topic:<32} {partitions} partitions"))
 }
 
-fn look(config: &Config) -> anyhow::Result<(TopicAdmin, Vec<(String, Lookup)>)> {
-    let names = config.topic_names();
-    let admin = TopicAdmin::new(&config.kafka)?;
-    let lookups = admin.look(&names, &config.kafka.brokers)?;
-    Ok((admin, names.into_iter().zip(lookups).collect()))
+fn line(word: &str, topic: &str, more: &str) -> String {
+    format!("{word:<10} {topic:<28} {more}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_step_is_one_line_with_the_topic_and_what_follows() {
+        let limit = Step::RaiseLimit { from_bytes: 1_048_588, to_bytes: 8_404_992 };
+        let narrow = |allowed| Step::AddPartitions { from: 3, to: 6, allowed };
+        for (step, line) in [
+            (
+                limit,
+                "too small  retell.call_ended            max.message.bytes is 1048588, intake.body_max needs 8404992",
+            ),
+            (
+                narrow(false),
+                "narrow     retell.call_ended            3 partitions, not 6; left so, unless with --change-key-order",
+            ),
+            (narrow(true), "narrow     retell.call_ended            3 partitions, `apply` makes 6"),
+            (
+                Step::LimitUnknown { needs_bytes: 1 },
+                "unknown    retell.call_ended            needs max.message.bytes 1; grant DescribeConfigs to check it",
+            ),
+        ] {
+            let told = lacking(&TopicPlan { topic: "retell.call_ended".into(), step });
+            assert_eq!(told, line);
+            assert!(told.len() <= 100, "{told}");
+        }
+    }
 }

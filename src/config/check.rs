@@ -14,8 +14,6 @@ use super::errors::{Findings, quoted};
 use super::given::{self, Given};
 use super::{Config, Log, Shutdown};
 
-pub use topics::topic_names;
-
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Whether the sources' keys are looked at: commands that only speak to Kafka do without.
@@ -36,7 +34,7 @@ pub fn checked(given: &Given, keys: Keys, findings: &mut Findings) -> Option<Con
     let journal = limits::journal(given, findings);
     let shutdown = shutdown(&given.shutdown, findings);
     let topics = topics::checked(given, findings);
-    let topics_apply = topics::apply(&given.topics, findings);
+    let topics_shape = topics::shape(&given.topics, findings);
     let kafka = kafka::checked(given, findings);
     let log = log(&given.log, findings);
     Some(Config {
@@ -46,7 +44,7 @@ pub fn checked(given: &Given, keys: Keys, findings: &mut Findings) -> Option<Con
         journal,
         kafka,
         topics,
-        topics_apply,
+        topics_shape,
         admin_listen: admin_listen?,
         log,
         shutdown,

@@ -1,12 +1,13 @@
 //! The effective settings, each with where it came from. Keys are named by their fingerprints, secret properties hidden.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 use super::Loaded;
 use super::shape::joined;
-use crate::signature::ApiKey;
+use crate::intake;
 
 /// Parts of librdkafka property names whose values are nobody's business.
 const SECRET_PARTS: [&str; 8] =
@@ -100,9 +101,8 @@ fn walk(keys: &Map<String, Value>, path: &str, depth: usize, leaves: &mut Vec<Le
 
 fn key_file_fingerprints(leaf: &Leaf) -> Option<String> {
     let file = leaf.value.as_ref()?.as_str().filter(|_| leaf.name == "keys_file")?;
-    let text = std::fs::read_to_string(file).ok()?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    Some(lines.map(|key| format!("(key {})", ApiKey::new(key).fingerprint())).collect::<Vec<_>>().join(", "))
+    let keys = intake::keys_of_file(Path::new(file)).ok()?;
+    Some(keys.iter().map(|key| format!("(key {})", key.fingerprint())).collect::<Vec<_>>().join(", "))
 }
 
 fn yaml_key(name: &str) -> String {

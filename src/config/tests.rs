@@ -48,7 +48,7 @@ fn with_nothing_but_a_key_everything_has_its_default() {
     assert_eq!(config.intake.body_max_bytes, 8 << 20);
     assert_eq!(config.journal.size_max_bytes, 10 << 30);
     assert_eq!(config.topics.types.len(), 13);
-    assert_eq!(config.topics_apply.partitions, 6);
+    assert_eq!(config.topics_shape.partitions, 6);
     assert_eq!(config.kafka.brokers, "localhost:9092");
     assert_eq!(config.shutdown.deadline.as_secs(), 25);
 }
@@ -128,8 +128,8 @@ fn one_wrong_setting_is_one_line_that_says_what_is_right() {
         ),
         (
             "sources: {default: {keys_file: /nowhere}}",
-            "sources.default.keys_file: `/nowhere` cannot be read: No such file or directory (os error 2); name a file that \
-             this user may read, with one key a line (from FILE)",
+            "sources.default.keys_file: `/nowhere` cannot be read: entity not found; name a file that this user may \
+             read, with one key a line (from FILE)",
         ),
         (
             "sources: {default: {path: /readyz}}",
@@ -179,9 +179,9 @@ fn one_wrong_setting_is_one_line_that_says_what_is_right() {
              at least the window (from FILE)",
         ),
         (
-            "journal: {size_max: 128MiB}",
-            "journal.size_max: 128MiB is less than four segments of 64MiB; write at least 256MiB; 10GiB ride out hours \
-             without Kafka (from FILE)",
+            "journal: {size_max: 256MiB}",
+            "journal.size_max: 256MiB is less than 260MiB, four segments and room beside them; write at least that; 10GiB ride \
+             out hours without Kafka (from FILE)",
         ),
         (
             "intake: {in_flight_max: 4MiB}",
@@ -229,8 +229,13 @@ fn one_wrong_setting_is_one_line_that_says_what_is_right() {
         ),
         (
             "kafka: {properties: {acks: 1}}",
-            "kafka.properties.acks: is the bridge's own; leave it out: it is all: an event counts as published when every \
-             in-sync replica has it (from FILE)",
+            "kafka.properties.acks: must be all or left out: an event counts as published when all in-sync replicas have it \
+             (from FILE)",
+        ),
+        (
+            "kafka: {properties: {comression.type: lz4}}",
+            "kafka.properties.comression.type: librdkafka has no such property; its list is CONFIGURATION.md of librdkafka \
+             2.12 (from FILE)",
         ),
         (
             "kafka: {properties: {sasl.password: hunter2}, properties_files: {sasl.password: /etc/hostname}}",
@@ -310,7 +315,7 @@ fn variables_are_typed_by_the_key_they_mean() {
     assert_eq!(config.intake.sources[1].name, "my-team");
     assert_eq!(config.intake.sources[1].keys.len(), 2);
     assert_eq!(config.topics.types.len(), 2);
-    assert_eq!((config.topics_apply.replication, config.topics.all), (Some(3), None));
+    assert_eq!((config.topics_shape.replication, config.topics.all), (Some(3), None));
     assert!(config.journal.allow_ephemeral);
     assert_eq!(config.kafka.properties["sasl.username"], "someone");
     assert_eq!(config.intake.health_path, None);

@@ -161,6 +161,11 @@ impl KeyFile {
     }
 }
 
+/// The keys in a file, at least one.
+pub fn keys_of_file(path: &Path) -> Result<Vec<ApiKey>, KeyFileError> {
+    parse(&read(path)?)
+}
+
 fn sight(text: &Result<Vec<u8>, KeyFileError>) -> Sight {
     match text {
         Ok(text) => Sight::Text { fingerprint: blake3::hash(text), is_finished: text.ends_with(b"\n") },

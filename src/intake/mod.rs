@@ -54,7 +54,7 @@ use crate::journal::{Append, AppendError, Tag};
 use crate::metrics::Metrics;
 use crate::signature::ApiKey;
 
-pub use keys::KeyFileError;
+pub use keys::{KeyFileError, keys_of_file};
 pub use voice::{Observer, Seen};
 
 /// Queues one record in the journal; `Journal::append`. Must not block. On `Err`, `done` was not called.

@@ -82,13 +82,18 @@ pub struct Options {
 }
 
 impl Options {
+    /// The least that `size_max_bytes` may be with this segment size.
+    pub fn size_least_bytes(&self) -> u64 {
+        SEGMENTS_MIN * self.segment_bytes + spares::aside_bytes(self)
+    }
+
     fn check(&self) -> Result<(), OpenError> {
         let segment_bytes = self.segment_bytes;
         let possible = (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&segment_bytes);
         if !possible || !segment_bytes.is_multiple_of(frame::BLOCK_BYTES) {
             return Err(OpenError::SegmentBytes { segment_bytes });
         }
-        let least_bytes = SEGMENTS_MIN * segment_bytes + spares::aside_bytes(self);
+        let least_bytes = self.size_least_bytes();
         if self.size_max_bytes < least_bytes {
             return Err(OpenError::SizeMax { size_max_bytes: self.size_max_bytes, least_bytes });
         }
@@ -118,6 +123,9 @@ pub struct Recovered {
     pub identity: JournalId,
     /// Bytes found damaged, quarantined and told; 0 where all was sound.
     pub corrupt_bytes: u64,
+    /// Bytes of a torn tail that was cut and quarantined, as after a crash; none of it was acknowledged, unless the disk
+    /// is rotten just there.
+    pub torn_bytes: u64,
     /// {tag, received-at} of retained records, newest first, from the lists at each segment's end; read lazily, so that
     /// the caller stops at its window.
     pub tags: Box<dyn Iterator<Item = (Tag, u64)> + Send>,

@@ -1,9 +1,42 @@
-//! Kafka: the only folder that imports rdkafka. Contract (draft of the lead; its author completes it).
+//! Kafka: the only folder that imports rdkafka.
+//!
+//! In: [`Options`]. Out: [`KafkaProducer`] (the publisher's [`Producer`](crate::publisher::Producer)), [`topics`] for
+//! `topics plan|apply`, [`consumer`] for `dev` and `tail`, the client's version and features.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `settings` | librdkafka properties: ours, the user's, which may not be overridden |
+//! | `errors` | error code to action and reason |
+//! | `context` | callbacks: receipts, errors, log lines |
+//! | `producer` | the producer and its replacement |
+//! | `prober` | metadata on a thread of its own; whether a broker answers; the topics' limits at start |
+//! | `admin`, `alter` | admin requests, blocking |
+//! | `topics` | plan and apply |
+//! | `consumer` | a small reader of topics |
+//!
+//! Never happens: a password or a property's value in a log line or an error; a topic made by asking for it; a record
+//! that the client gives up by time.
+
+mod admin;
+mod alter;
+pub mod consumer;
+mod context;
+mod errors;
+mod prober;
+mod producer;
+mod settings;
+#[cfg(test)]
+mod tests;
+pub mod topics;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub mod topics;
+use rdkafka::config::ClientConfig;
+use rdkafka::producer::{BaseProducer, DefaultProducerContext};
+
+pub use producer::KafkaProducer;
+pub use settings::SettingsError;
 
 /// How Kafka is reached; made by `config`.
 #[derive(Clone)]
@@ -18,49 +51,30 @@ pub struct Options {
     pub body_max_bytes: usize,
 }
 
-/// Version of the librdkafka inside, e.g. `2.12.1`.
+impl Options {
+    /// Whether a producer can be made of these: every property is known, none breaks the promise, files can be read.
+    /// Asks no broker.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let config = settings::producer(self, false)?;
+        settings::build::<_, BaseProducer>(&config, DefaultProducerContext).map(drop)
+    }
+
+    /// What a record of the largest body takes in a topic: `max.message.bytes` has to be at least this.
+    pub fn record_max_bytes(&self) -> usize {
+        settings::record_max_bytes(self.body_max_bytes)
+    }
+}
+
+/// Version of librdkafka, e.g. `2.12.1`.
 pub fn librdkafka_version() -> String {
     rdkafka::util::get_rdkafka_version().1
 }
 
-/// What librdkafka was built with, e.g. `gzip`, `ssl`, `sasl_scram`.
+/// What librdkafka was built with, e.g. `ssl`, `sasl_scram`, `lz4`, `zstd`, in its own order.
 pub fn builtin_features() -> Vec<String> {
-    let native = rdkafka::ClientConfig::new().create_native_config();
-    let features = native.and_then(|config| config.get("builtin.features")).unwrap_or_default();
-    features.split(',').map(str::to_owned).collect()
-}
-
-/// What a record needs beside its body: key, headers with names of sources and topics, the batch around it.
-const RECORD_OVERHEAD_BYTES: usize = 16 * 1024;
-
-/// The largest record: what a topic's `max.message.bytes` must take.
-pub fn record_bytes_max(body_max_bytes: usize) -> u64 {
-    (body_max_bytes + RECORD_OVERHEAD_BYTES) as u64
-}
-
-/// A file of a property cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{property}: {file} cannot be read: {cause}", file = file.display())]
-pub struct PropertyFile {
-    property: String,
-    file: PathBuf,
-    cause: std::io::Error,
-}
-
-/// What every client needs: addresses and the user's properties, secrets read from their files.
-fn client_config(options: &Options) -> Result<rdkafka::ClientConfig, PropertyFile> {
-    let mut config = rdkafka::ClientConfig::new();
-    config.set("bootstrap.servers", &options.brokers).set("allow.auto.create.topics", "false");
-    for (property, value) in &options.properties {
-        config.set(property, value);
-    }
-    for (property, file) in &options.properties_files {
-        let text = std::fs::read_to_string(file).map_err(|cause| PropertyFile {
-            property: property.clone(),
-            file: file.clone(),
-            cause,
-        })?;
-        config.set(property, text.trim_end_matches(['\r', '\n']));
-    }
-    Ok(config)
+    let read = || -> Option<String> {
+        let native = ClientConfig::new().create_native_config().ok()?;
+        native.get("builtin.features").ok()
+    };
+    read().unwrap_or_default().split(',').map(str::to_owned).filter(|feature| !feature.is_empty()).collect()
 }

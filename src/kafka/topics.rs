@@ -1,169 +1,192 @@
-//! Looking at topics and making them, for `topics plan` and `topics apply`. The bridge itself never makes one.
+//! `topics plan` and `topics apply`: what the topics lack, and doing it. Also the comparison of limits at start.
 //!
-//! In: topic names. Out: what is there, what was done. Never happens: a topic made by asking for it; a setting of a topic
-//! lost because another one was changed; a wait without an end.
+//! Never happens: a topic that is deleted; a limit that is lowered; a partition that is added unless it is asked for,
+//! because that sends the same key elsewhere from then on.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
-};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::types::RDKafkaRespErr;
-use tokio::runtime::Runtime;
+use super::Options;
+use super::admin::Admin;
+use super::context::Reach;
+use super::settings::{self, SettingsError};
+use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::{Options, client_config};
+const LIMIT: &str = "max.message.bytes";
+const ASK_FOR: Duration = Duration::from_secs(5);
 
-/// One question; a broker that answers at all answers in milliseconds.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// Topic setting that bounds a batch, and so a record.
-pub const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
-
-/// Asks and changes. Blocks: not for async threads.
-pub struct TopicAdmin {
-    client: AdminClient<DefaultClientContext>,
-    options: AdminOptions,
-    runtime: Runtime,
-}
-
-/// What is known of one topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lookup {
-    Missing,
-    /// This user may not even see it.
-    Forbidden,
-    Found(Found),
-}
-
-/// A topic that is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+/// How new topics are made.
+#[derive(Debug, Clone, Default)]
+pub struct Shape {
+    /// At least 1.
     pub partitions: usize,
-    /// `None` where this user may not read settings (DescribeConfigs).
-    pub max_message_bytes: Option<u64>,
-    /// Settings of its own, beside the broker's.
-    own: Vec<(String, String)>,
-}
-
-/// A topic to make.
-#[derive(Debug, Clone)]
-pub struct Wanted<'a> {
-    pub name: &'a str,
-    pub partitions: i32,
     /// `None`: the broker's default.
-    pub replication: Option<i16>,
-    pub settings: Vec<(&'a str, &'a str)>,
+    pub replication: Option<u16>,
+    /// Further settings, e.g. `retention.ms`.
+    pub config: BTreeMap<String, String>,
+    /// Adds partitions to topics that have fewer; the same key then goes to another partition.
+    pub change_key_order: bool,
 }
 
-/// Why Kafka did not answer or did not do it.
+/// What one topic lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicPlan {
+    pub topic: String,
+    pub step: Step,
+}
+
+/// One thing to do, or that cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// It is missing.
+    Create { partitions: usize, replication: Option<u16>, config: BTreeMap<String, String> },
+    /// Its `max.message.bytes` is below what `intake.body_max` needs.
+    RaiseLimit { from_bytes: usize, to_bytes: usize },
+    /// It has fewer partitions than the settings say; done only with [`Shape::change_key_order`].
+    AddPartitions { from: usize, to: usize, allowed: bool },
+    /// Its limit cannot be read: the right DescribeConfigs is not there.
+    LimitUnknown { needs_bytes: usize },
+    /// The right Describe (or Write) is not there.
+    Forbidden,
+}
+
+impl Step {
+    /// Whether `apply` does something about it.
+    pub fn is_applied(&self) -> bool {
+        match self {
+            Step::Create { .. } | Step::RaiseLimit { .. } => true,
+            Step::AddPartitions { allowed, .. } => *allowed,
+            Step::LimitUnknown { .. } | Step::Forbidden => false,
+        }
+    }
+}
+
+/// Why the topics cannot be looked at or changed.
 #[derive(Debug, thiserror::Error)]
-pub enum AdminError {
-    /// librdkafka takes a property not.
-    #[error("kafka.properties: {0}")]
-    Properties(String),
+pub enum TopicsError {
+    /// Nothing was asked.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// No broker answered.
-    #[error(
-        "no answer from {brokers}: {cause}; is kafka.brokers right, and are TLS and SASL properties what the broker wants?"
-    )]
-    Unreachable { brokers: String, cause: String },
-    /// A broker said no.
-    #[error("{0}")]
-    Refused(String),
+    #[error("Kafka at {brokers} does not answer: {cause}; check kafka.brokers, network, TLS and credentials")]
+    Away { brokers: String, cause: String },
+    /// The steps before this one are done.
+    #[error("topic {topic}: {cause}")]
+    Refused { topic: String, cause: String },
 }
 
-impl TopicAdmin {
-    /// Connects when it is first asked.
-    pub fn new(options: &Options) -> Result<TopicAdmin, AdminError> {
-        let properties = |error: KafkaError| AdminError::Properties(error.to_string());
-        let client = client_config(options).map_err(|error| AdminError::Properties(error.to_string()))?;
-        let client = client.create().map_err(properties)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .map_err(|error| AdminError::Refused(format!("no runtime: {error}")))?;
-        Ok(TopicAdmin { client, options: AdminOptions::new().request_timeout(Some(TIMEOUT)), runtime })
-    }
-
-    /// What is known of each of `names`, in their order.
-    pub fn look(&self, names: &[String], brokers: &str) -> Result<Vec<Lookup>, AdminError> {
-        names.iter().map(|name| self.look_at(name, brokers)).collect()
-    }
-
-    fn look_at(&self, name: &str, brokers: &str) -> Result<Lookup, AdminError> {
-        let unreachable = |error: KafkaError| AdminError::Unreachable {
-            brokers: brokers.to_owned(),
-            cause: error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
+/// What the topics lack; empty where nothing is to do.
+pub fn plan(options: &Options, topics: &[String], shape: &Shape) -> Result<Vec<TopicPlan>, TopicsError> {
+    let admin = Admin::new(options, &Arc::new(Reach::new()))?;
+    let mut steps = Vec::new();
+    let mut there = Vec::new();
+    for topic in topics {
+        let step = match look(&admin, options, topic)? {
+            Found::Missing => create(shape, options.record_max_bytes()),
+            Found::Forbidden => Step::Forbidden,
+            Found::Partitions(partitions) => {
+                there.push((topic.clone(), partitions));
+                continue;
+            }
         };
-        let metadata = self.client.inner().fetch_metadata(Some(name), TIMEOUT).map_err(unreachable)?;
-        let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
-            return Ok(Lookup::Missing);
-        };
-        match topic.error() {
-            None => {}
-            Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) => return Ok(Lookup::Forbidden),
-            Some(
-                RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
-                | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
-            ) => return Ok(Lookup::Missing),
-            Some(other) => return Err(AdminError::Refused(format!("{name}: {}", RDKafkaErrorCode::from(other)))),
+        steps.push(TopicPlan { topic: topic.clone(), step });
+    }
+    let names: Vec<String> = there.iter().map(|(topic, _)| topic.clone()).collect();
+    let limits = limits(&admin, &names);
+    for (topic, from) in there {
+        let limit = limit_step(limits.get(&topic).copied(), options.record_max_bytes());
+        let (to, allowed) = (shape.partitions, shape.change_key_order);
+        let more = (from < to).then_some(Step::AddPartitions { from, to, allowed });
+        steps.extend([limit, more].into_iter().flatten().map(|step| TopicPlan { topic: topic.clone(), step }));
+    }
+    Ok(steps)
+}
+
+/// Does one step of a plan; does nothing about those that [`Step::is_applied`] denies.
+pub fn apply(options: &Options, plan: &TopicPlan) -> Result<(), TopicsError> {
+    let admin = Admin::new(options, &Arc::new(Reach::new()))?;
+    let topic = &plan.topic;
+    let done = match &plan.step {
+        Step::Create { partitions, replication, config } => {
+            let partitions = i32::try_from(*partitions).unwrap_or(i32::MAX);
+            admin.create(topic, partitions, replication.map(i32::from), config)
         }
-        let (max_message_bytes, own) = self.settings(name);
-        Ok(Lookup::Found(Found { partitions: topic.partitions().len(), max_message_bytes, own }))
-    }
+        Step::RaiseLimit { to_bytes, .. } => admin.set(topic, LIMIT, &to_bytes.to_string()),
+        Step::AddPartitions { to, allowed: true, .. } => admin.add_partitions(topic, *to),
+        Step::AddPartitions { allowed: false, .. } | Step::LimitUnknown { .. } | Step::Forbidden => Ok(()),
+    };
+    done.map_err(|cause| TopicsError::Refused { topic: topic.clone(), cause })
+}
 
-    /// The record limit and the topic's own settings; without the right to read them: unknown, not zero.
-    fn settings(&self, name: &str) -> (Option<u64>, Vec<(String, String)>) {
-        let question = [ResourceSpecifier::Topic(name)];
-        let answer = self.runtime.block_on(self.client.describe_configs(&question, &self.options));
-        let Some(Ok(settings)) = answer.ok().and_then(|mut each| each.pop()) else { return (None, Vec::new()) };
-        let limit = settings.get(MAX_MESSAGE_BYTES).and_then(|entry| entry.value.as_ref()?.parse().ok());
-        let own = settings.entries.into_iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
-        (limit, own.filter_map(|entry| Some((entry.name, entry.value?))).collect())
-    }
+/// A topic as Kafka tells it.
+enum Found {
+    Missing,
+    Forbidden,
+    Partitions(usize),
+}
 
-    /// Makes a topic.
-    pub fn make(&self, wanted: &Wanted<'_>) -> Result<(), AdminError> {
-        let replication = TopicReplication::Fixed(wanted.replication.map_or(-1, i32::from));
-        let mut topic = NewTopic::new(wanted.name, wanted.partitions, replication);
-        for (name, value) in &wanted.settings {
-            topic = topic.set(name, value);
-        }
-        let answer = self.runtime.block_on(self.client.create_topics([&topic], &self.options));
-        done(answer, |each| each)
-    }
-
-    /// Raises the record limit. The protocol's request replaces all of a topic's own settings, so those that were read
-    /// are sent along.
-    pub fn raise_limit(&self, name: &str, found: &Found, bytes: u64) -> Result<(), AdminError> {
-        let bytes = bytes.to_string();
-        let mut change = AlterConfig::new(ResourceSpecifier::Topic(name)).set(MAX_MESSAGE_BYTES, &bytes);
-        for (own, value) in found.own.iter().filter(|(own, _)| own != MAX_MESSAGE_BYTES) {
-            change = change.set(own, value);
-        }
-        let answer = self.runtime.block_on(self.client.alter_configs([&change], &self.options));
-        done(answer, |each| each.map(|_| String::new()).map_err(|(_, code)| (String::new(), code)))
-    }
-
-    /// Adds partitions, up to `partitions`. Keys change their partition by it.
-    pub fn add_partitions(&self, name: &str, partitions: usize) -> Result<(), AdminError> {
-        let change = NewPartitions::new(name, partitions);
-        let answer = self.runtime.block_on(self.client.create_partitions([&change], &self.options));
-        done(answer, |each| each)
+fn look(admin: &Admin, options: &Options, topic: &str) -> Result<Found, TopicsError> {
+    let away = |cause: String| TopicsError::Away { brokers: options.brokers.clone(), cause };
+    let metadata = admin.metadata(topic, ASK_FOR).map_err(|error| away(error.to_string()))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let found = found.ok_or_else(|| away("an answer without the topic".into()))?;
+    match found.error().map(Code::from) {
+        None => Ok(Found::Partitions(found.partitions().len())),
+        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => Ok(Found::Missing),
+        Some(Code::TopicAuthorizationFailed) => Ok(Found::Forbidden),
+        Some(code) => Err(TopicsError::Refused { topic: topic.to_owned(), cause: code.to_string() }),
     }
 }
 
-/// The verdict on the one thing that was asked.
-fn done<T>(
-    answer: Result<Vec<T>, KafkaError>,
-    verdict: impl Fn(T) -> Result<String, (String, RDKafkaErrorCode)>,
-) -> Result<(), AdminError> {
-    let each = answer.map_err(|error| AdminError::Refused(error.to_string()))?;
-    for one in each {
-        match verdict(one) {
-            // Made by somebody else in the meantime is made.
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((_, code)) => return Err(AdminError::Refused(code.to_string())),
+/// `max.message.bytes` by topic; what cannot be read, for want of a right or of an answer, is not there.
+fn limits(admin: &Admin, topics: &[String]) -> BTreeMap<String, usize> {
+    if topics.is_empty() {
+        return BTreeMap::new();
+    }
+    let answer = admin.setting(topics, LIMIT).unwrap_or_default();
+    answer.into_iter().filter_map(|(topic, limit)| Some((topic, limit.parse().ok()?))).collect()
+}
+
+fn create(shape: &Shape, needs_bytes: usize) -> Step {
+    let mut config = shape.config.clone();
+    config.entry(LIMIT.to_owned()).or_insert_with(|| needs_bytes.to_string());
+    Step::Create { partitions: shape.partitions.max(1), replication: shape.replication, config }
+}
+
+fn limit_step(limit: Option<usize>, needs_bytes: usize) -> Option<Step> {
+    match limit {
+        None => Some(Step::LimitUnknown { needs_bytes }),
+        Some(from_bytes) if from_bytes < needs_bytes => Some(Step::RaiseLimit { from_bytes, to_bytes: needs_bytes }),
+        Some(_) => None,
+    }
+}
+
+/// Tells, at start and once, which topics take less than the largest body, or than a batch. What cannot be read is
+/// unknown and not told.
+pub(super) fn warn_of_limits(options: &Options, topics: &[String]) {
+    let Ok(admin) = Admin::new(options, &Arc::new(Reach::new())) else { return };
+    let needs_bytes = options.record_max_bytes();
+    let batch_bytes = settings::batch_bytes(options);
+    for (topic, limit_bytes) in limits(&admin, topics) {
+        if limit_bytes < needs_bytes {
+            tracing::warn!(
+                topic,
+                limit_bytes,
+                needs_bytes,
+                cure = "raise max.message.bytes (retell-bridge topics apply), or lower intake.body_max; \
+                        what does not fit becomes a dead letter",
+                "topic takes less than the largest body"
+            );
+        }
+        if limit_bytes < batch_bytes {
+            tracing::warn!(
+                topic,
+                limit_bytes,
+                batch_bytes,
+                cure = "set kafka.properties.batch.size to the smallest limit, or raise max.message.bytes",
+                "topic takes less than a batch: one large record makes it refuse the others with it"
+            );
         }
     }
-    Ok(())
 }

@@ -16,7 +16,11 @@ pub(super) struct Arrived {
 
 /// What is in a record.
 pub(super) enum Content {
-    Event { event: Event, peek: Peek, route: Route },
+    Event {
+        event: Event,
+        peek: Peek,
+        route: Route,
+    },
     /// An envelope that this release cannot read: a dead letter.
     Unreadable,
 }

@@ -187,12 +187,8 @@ impl Core {
     fn send(&mut self, index: usize, number: u64, bytes: usize, arrived: &Arrived, now: Duration) -> Fed {
         let record = &arrived.record;
         let lane = &mut self.lanes.list[index];
-        let address = Address {
-            topic: &lane.topic,
-            token: token(index, number),
-            reason: arrived.reason_on(index),
-            aside: None,
-        };
+        let address =
+            Address { topic: &lane.topic, token: token(index, number), reason: arrived.reason_on(index), aside: None };
         let producer = &mut self.producer;
         match self.stamps.lend(arrived, &address, |delivery| producer.send(delivery)) {
             Ok(()) => {
@@ -229,14 +225,7 @@ impl Core {
         }
     }
 
-    fn feed_aside(
-        &mut self,
-        index: usize,
-        number: u64,
-        reason: &'static str,
-        arrived: &Arrived,
-        now: Duration,
-    ) -> Fed {
+    fn feed_aside(&mut self, index: usize, number: u64, reason: &'static str, arrived: &Arrived, now: Duration) -> Fed {
         if !self.desk.is_free() {
             return Fed::Blocked(Blocked::Refused);
         }

@@ -27,7 +27,9 @@ impl Report {
     /// A new producer was made, or could not be.
     pub fn tell_renewed(&mut self, made: Result<(), DeliveryError>, alone: bool) {
         match made {
-            Ok(()) => tracing::warn!(records_travel_alone = alone, "new Kafka producer, unconfirmed records are sent again"),
+            Ok(()) => {
+                tracing::warn!(records_travel_alone = alone, "new Kafka producer, unconfirmed records are sent again")
+            }
             Err(error) if !self.replacing_failed => tracing::error!(
                 reason = error.reason,
                 cure = "check kafka.properties and the files that they name",

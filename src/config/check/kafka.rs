@@ -1,4 +1,4 @@
-//! How Kafka is reached. What librdkafka itself knows better (names and values of properties) it is asked at the start.
+//! How Kafka is reached. What the client library knows better, names and values of properties, it is asked.
 
 use std::path::PathBuf;
 
@@ -6,36 +6,9 @@ use crate::config::errors::{Findings, quoted};
 use crate::config::given::Given;
 use crate::kafka;
 
-/// Properties that the promise rests on, or that have a setting of their own, and what to do instead.
-const OURS: [(&str, &str); 12] = [
-    ("bootstrap.servers", "set kafka.brokers"),
-    ("metadata.broker.list", "set kafka.brokers"),
-    ("message.max.bytes", "it follows from intake.body_max"),
-    ("acks", "it is all: an event counts as published when every in-sync replica has it"),
-    ("request.required.acks", "acks is all: an event counts as published when every in-sync replica has it"),
-    ("enable.idempotence", "it is on: retries would write twice"),
-    ("enable.gapless.guarantee", "it is on: order would break at a refused batch"),
-    ("message.timeout.ms", "there is none: the journal keeps an event until Kafka has it"),
-    ("delivery.timeout.ms", "there is none: the journal keeps an event until Kafka has it"),
-    ("transactional.id", "the bridge uses no transactions"),
-    ("allow.auto.create.topics", "it is off: a sender must not cause a topic to be made; use `topics apply`"),
-    ("batch.num.messages", "the bridge itself changes it to tell a record that is too large from its neighbours"),
-];
-
 /// Checks brokers and properties.
 pub fn checked(given: &Given, findings: &mut Findings) -> kafka::Options {
     brokers_are_addresses(&given.kafka.brokers, findings);
-    let maps = [
-        ("properties", given.kafka.properties.keys().collect::<Vec<_>>()),
-        ("properties_files", given.kafka.properties_files.keys().collect()),
-    ];
-    for (map, names) in maps {
-        for name in names {
-            if let Some((_, instead)) = OURS.iter().find(|(ours, _)| ours == name) {
-                findings.add(&format!("kafka.{map}.{name}"), "is the bridge's own", format!("leave it out: {instead}"));
-            }
-        }
-    }
     for (name, file) in &given.kafka.properties_files {
         let at = format!("kafka.properties_files.{name}");
         if given.kafka.properties.contains_key(name) {
@@ -48,7 +21,7 @@ pub fn checked(given: &Given, findings: &mut Findings) -> kafka::Options {
             );
         }
     }
-    kafka::Options {
+    let options = kafka::Options {
         brokers: given.kafka.brokers.clone(),
         properties: given.kafka.properties.clone(),
         properties_files: given
@@ -58,7 +31,12 @@ pub fn checked(given: &Given, findings: &mut Findings) -> kafka::Options {
             .map(|(name, file)| (name.clone(), PathBuf::from(file)))
             .collect(),
         body_max_bytes: usize::try_from(given.intake.body_max.bytes()).unwrap_or(usize::MAX),
+    };
+    // Names, values and what the promise forbids: the client library is asked, no broker.
+    if let Err(error) = options.check() {
+        findings.add(&error.path, error.problem, "");
     }
+    options
 }
 
 fn brokers_are_addresses(brokers: &str, findings: &mut Findings) {

@@ -11,8 +11,6 @@ use crate::journal;
 
 /// One segment file.
 const SEGMENT_BYTES: u64 = 64 << 20;
-/// The one being written, two spares, and one to free.
-const SEGMENTS_MIN: u64 = 4;
 /// A body is one record of one segment, with room for the frame and the list at the segment's end.
 const BODY_BYTES_MAX: u64 = SEGMENT_BYTES / 2;
 /// Below this a `call_ended` of a minute does not pass.
@@ -81,24 +79,27 @@ pub fn journal(given: &Given, findings: &mut Findings) -> journal::Options {
     if given.journal.dir.trim().is_empty() {
         findings.add("journal.dir", "is empty", "name a folder on a disk of its own, such as /var/lib/retell-bridge");
     }
-    if given.journal.size_max.bytes() < SEGMENTS_MIN * SEGMENT_BYTES {
-        let problem = format!("{} is less than four segments of 64MiB", given.journal.size_max);
-        findings.add("journal.size_max", problem, "write at least 256MiB; 10GiB ride out hours without Kafka");
-    }
     if given.journal.retention.duration() < given.duplicates.window.duration() {
         let problem =
             format!("{} is less than duplicates.window, {}", given.journal.retention, given.duplicates.window);
         let cure = "a duplicate is recognised by what is retained: write at least the window";
         findings.add("journal.retention", problem, cure);
     }
-    journal::Options {
+    let options = journal::Options {
         segment_bytes: SEGMENT_BYTES,
         size_max_bytes: given.journal.size_max.bytes(),
         retention: given.journal.retention.duration(),
         quarantine_retention: given.journal.quarantine_retention.duration(),
         checkpoint_every: CHECKPOINT_EVERY,
         allow_ephemeral: given.journal.allow_ephemeral,
+    };
+    let least_mib = options.size_least_bytes().div_ceil(1 << 20);
+    if options.size_max_bytes < options.size_least_bytes() {
+        let problem =
+            format!("{} is less than {least_mib}MiB, four segments and room beside them", given.journal.size_max);
+        findings.add("journal.size_max", problem, "write at least that; 10GiB ride out hours without Kafka");
     }
+    options
 }
 
 fn as_usize(size: &Size) -> usize {

@@ -9,9 +9,8 @@ use serde_json::Value;
 use super::Keys;
 use crate::config::errors::{Findings, quoted};
 use crate::config::given::{DEFAULT_PATH, DEFAULT_SOURCE, Given, Source};
-use crate::config::units::key_trouble;
 use crate::event::SOURCE_MAX_BYTES;
-use crate::intake::SourceOptions;
+use crate::intake::{self, SourceOptions};
 
 /// Paths are compared for every request and stand in logs.
 const PATH_BYTES_MAX: usize = 256;
@@ -126,19 +125,9 @@ fn keys_are_there(name: &str, source: &Source, at: &str, findings: &mut Findings
 }
 
 fn file_has_keys(file: &Path, at: &str, findings: &mut Findings) {
-    const CURE: &str = "name a file that this user may read, with one key a line";
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) => {
-            findings.add(at, format!("{} cannot be read: {error}", quoted(&file.display().to_string())), CURE);
-            return;
-        }
-    };
-    let mut keys = text.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
-    if keys.peek().is_none() {
-        findings.add(at, format!("{} holds no key", quoted(&file.display().to_string())), CURE);
-    } else if let Some(trouble) = keys.find_map(key_trouble) {
-        findings.add(at, format!("a line of {} {trouble}", quoted(&file.display().to_string())), CURE);
+    if let Err(error) = intake::keys_of_file(file) {
+        let cure = "name a file that this user may read, with one key a line";
+        findings.add(at, format!("{} {error}", quoted(&file.display().to_string())), cure);
     }
 }
 

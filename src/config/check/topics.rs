@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::TopicsApply;
 use crate::config::errors::{Findings, quoted};
 use crate::config::given::{self, Given, Types};
 use crate::config::nearest::nearest;
 use crate::event::Kind;
+use crate::kafka::topics::Shape;
 use crate::publisher::Topics;
 
 /// The two that stand beside the types.
@@ -131,14 +131,6 @@ fn named(topics: &Topics) -> Vec<(String, String)> {
     named
 }
 
-/// Full names of all topics, each once.
-pub fn topic_names(topics: &Topics) -> Vec<String> {
-    let mut names: Vec<_> = named(topics).into_iter().map(|(name, _)| name).collect();
-    let mut seen = std::collections::BTreeSet::new();
-    names.retain(|name| seen.insert(name.clone()));
-    names
-}
-
 fn names_have_one_meaning(topics: &Topics, findings: &mut Findings) {
     if let Some((name, problem)) = topics.all.as_ref().and_then(|name| Some((name, name_trouble(name)?))) {
         findings.add("topics.all", format!("{} {problem}", quoted(name)), "write letters, digits, `.`, `_` and `-`");
@@ -179,14 +171,14 @@ fn names_have_one_meaning(topics: &Topics, findings: &mut Findings) {
     }
 }
 
-/// What `topics apply` makes.
-pub fn apply(given: &given::Topics, findings: &mut Findings) -> TopicsApply {
+/// How `topics apply` makes a topic.
+pub fn shape(given: &given::Topics, findings: &mut Findings) -> Shape {
     if given.partitions == 0 {
         findings.add("topics.partitions", "is 0", "write a number such as 6; it cannot be lowered later");
     }
-    let replication = given.replication.map(|replicas| i16::try_from(replicas).unwrap_or_default());
-    if replication.is_some_and(|replicas| replicas < 1) {
-        findings.add("topics.replication", "is no number of replicas", "write a number such as 3, or leave it out");
+    if given.replication == Some(0) {
+        findings.add("topics.replication", "is 0", "write a number such as 3, or leave it out");
     }
-    TopicsApply { partitions: i32::from(given.partitions), replication, config: given.config.clone() }
+    let (partitions, replication) = (usize::from(given.partitions), given.replication);
+    Shape { partitions, replication, config: given.config.clone(), change_key_order: false }
 }

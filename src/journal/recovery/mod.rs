@@ -36,6 +36,8 @@ pub struct Recovery {
     pub lanes: Vec<LaneMark>,
     /// Bytes found damaged that were not known to be.
     pub corrupt_bytes: u64,
+    /// Bytes of a torn tail that was cut.
+    pub torn_bytes: u64,
 }
 
 /// Recovers. `new_identity` is used where a new one must begin. Steps are the same for the same disk.
@@ -50,6 +52,7 @@ pub fn recover(
         options,
         now_ms,
         corrupt_bytes: 0,
+        torn_bytes: 0,
         synced_up_to: Position(0),
         settled: Position(0),
     };
@@ -62,6 +65,7 @@ struct Recoverer<'a> {
     options: &'a Options,
     now_ms: u64,
     corrupt_bytes: u64,
+    torn_bytes: u64,
     /// What the checkpoint says was synced: damage before it is no torn tail.
     synced_up_to: Position,
     /// The first position that a lane needs; nothing before it is missed.
@@ -129,6 +133,7 @@ impl Recoverer<'_> {
             checkpoint,
             lanes: first.lanes,
             corrupt_bytes: self.corrupt_bytes,
+            torn_bytes: self.torn_bytes,
         })
     }
 
@@ -302,13 +307,17 @@ impl Recoverer<'_> {
         first: &Checkpoint,
     ) -> Result<CheckpointFile, OpenError> {
         let failed = failed("write", "journal/checkpoint");
-        match (file, slots) {
-            (Some(file), Some(slots)) if slots.iter().any(Result::is_ok) => {
+        // A new file: written in place, a power cut here would leave the elder slot, and lanes would go back behind a
+        // checkpoint that was synced. Where there is no room for one, going back (with duplicates) is the lesser evil.
+        match (CheckpointFile::create(self.storage, first), file, slots) {
+            (Err(error), Some(file), Some(slots)) if rewrite::is_full(&error) && slots.iter().any(Result::is_ok) => {
+                tracing::warn!(%error, "journal: disk full, the checkpoint is written in place");
+                let _ = self.storage.remove(&checkpoint::path_new());
                 let mut file = CheckpointFile::resume(file, slots);
                 file.write(first.clone()).map_err(failed)?;
                 Ok(file)
             }
-            _ => CheckpointFile::create(self.storage, first).map_err(failed),
+            (created, _, _) => created.map_err(failed),
         }
     }
 

@@ -207,6 +207,7 @@ impl Recoverer<'_> {
                 self.damaged(found.file.as_ref(), damage);
                 continue;
             }
+            self.torn_bytes += damage.bytes.end - damage.bytes.start;
             let kept = quarantine::keep(self.storage, found.file.as_ref(), damage, self.now_ms);
             tracing::warn!(
                 segment = found.number,
@@ -232,7 +233,7 @@ fn write_again(subject: &Subject, file: &dyn File, header: SegmentHeader) -> io:
     Ok((examined, meta))
 }
 
-fn is_full(error: &io::Error) -> bool {
+pub fn is_full(error: &io::Error) -> bool {
     // A disk that takes nothing of a write is full as well.
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::WriteZero)
 }

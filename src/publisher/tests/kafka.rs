@@ -8,9 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::publisher::{
-    Action, Delivery, DeliveryError, PURGED, Producer, Receipt, SendError, TOO_LARGE, TopicState,
-};
+use crate::publisher::{Action, Delivery, DeliveryError, PURGED, Producer, Receipt, SendError, TOO_LARGE, TopicState};
 
 const PARTITIONS: u64 = 3;
 pub(super) const WAIT: DeliveryError = DeliveryError { action: Action::Wait, reason: "refused" };

@@ -204,12 +204,14 @@ fn story(seed: u64) {
     judge_dead(&bench, limit);
 }
 
+/// More of them: `RETELL_BRIDGE_TEST_STORIES=5000`; one of them: `RETELL_BRIDGE_TEST_SEED=7`.
 #[test]
 fn whatever_happens_nothing_is_skipped_and_order_is_kept() {
-    let seeds = std::env::var("RETELL_BRIDGE_TEST_SEED").ok().map(|seed| seed.parse().expect("a number"));
-    for seed in seeds.map_or(0..250, |seed: u64| seed..seed + 1) {
-        let told = std::panic::catch_unwind(|| story(seed));
-        if let Err(panic) = told {
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let stories = number("RETELL_BRIDGE_TEST_STORIES").unwrap_or(60);
+    let seeds = number("RETELL_BRIDGE_TEST_SEED").map_or(0..stories, |seed| seed..seed + 1);
+    for seed in seeds {
+        if let Err(panic) = std::panic::catch_unwind(|| story(seed)) {
             eprintln!("the story of RETELL_BRIDGE_TEST_SEED={seed}");
             std::panic::resume_unwind(panic);
         }

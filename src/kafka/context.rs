@@ -1,0 +1,122 @@
+//! What librdkafka calls back: receipts, errors, log lines. One context serves one client; all clients of the bridge
+//! share one [`Reach`].
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+
+use super::errors;
+use crate::publisher::Receipt;
+
+/// An error that repeats is told again after this long.
+const TELL_AGAIN_AFTER_SECONDS: u64 = 300;
+
+/// Whether Kafka can be reached, as all clients together know it.
+pub(super) struct Reach {
+    up: AtomicBool,
+    began: Instant,
+    /// When trouble with TLS or credentials was last told, seconds since `began` plus one.
+    told: AtomicU64,
+}
+
+impl Reach {
+    pub fn new() -> Reach {
+        Reach { up: AtomicBool::new(false), began: Instant::now(), told: AtomicU64::new(0) }
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.up.load(Ordering::Acquire)
+    }
+
+    pub fn set(&self, up: bool) {
+        self.up.store(up, Ordering::Release);
+    }
+
+    /// Whether trouble is to be told now.
+    fn tells(&self) -> bool {
+        let now = self.began.elapsed().as_secs() + 1;
+        let told = self.told.load(Ordering::Relaxed);
+        let due = told == 0 || now >= told + TELL_AGAIN_AFTER_SECONDS;
+        due && self.told.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// See the module.
+pub(super) struct Context {
+    reach: Arc<Reach>,
+    receipts: Mutex<Vec<Receipt>>,
+    /// Values that must not show in a log line.
+    secrets: Vec<String>,
+}
+
+impl Context {
+    pub fn new(reach: &Arc<Reach>, secrets: Vec<String>) -> Context {
+        Context { reach: Arc::clone(reach), receipts: Mutex::default(), secrets }
+    }
+
+    /// Gives the receipts that came.
+    pub fn take(&self, receipts: &mut Vec<Receipt>) {
+        receipts.append(&mut self.receipts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn clean(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let message = self.clean(message);
+        match level {
+            // Connections that come and go are told by the publisher, once.
+            _ if facility == "FAIL" => tracing::debug!(target: "librdkafka", facility, message, "client"),
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!(target: "librdkafka", facility, message, "client");
+            }
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+                tracing::warn!(target: "librdkafka", facility, message, "client");
+            }
+            _ => tracing::debug!(target: "librdkafka", facility, message, "client"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(Code::AllBrokersDown) => self.reach.set(false),
+            Some(Code::Fatal) => tracing::warn!(reason = self.clean(reason), "Kafka producer has ended"),
+            Some(Code::Authentication | Code::SaslAuthenticationFailed) if self.reach.tells() => tracing::error!(
+                reason = self.clean(reason),
+                cure = "check sasl.mechanism, sasl.username and sasl.password under kafka.properties",
+                "Kafka refuses the credentials"
+            ),
+            Some(Code::SSL) if self.reach.tells() => tracing::error!(
+                reason = self.clean(reason),
+                cure = "check security.protocol and ssl.ca.location under kafka.properties",
+                "no TLS connection to Kafka"
+            ),
+            _ => tracing::debug!(reason = self.clean(reason), "Kafka client error"),
+        }
+    }
+}
+
+impl ProducerContext for Context {
+    /// The token.
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, token: usize) {
+        let outcome = match result {
+            Ok(_) => {
+                self.reach.set(true);
+                Ok(())
+            }
+            Err((error, _)) => Err(errors::sorted(error.rdkafka_error_code().unwrap_or(Code::Unknown))),
+        };
+        let receipt = Receipt { token: token as u64, outcome };
+        self.receipts.lock().unwrap_or_else(PoisonError::into_inner).push(receipt);
+    }
+}

@@ -1,0 +1,214 @@
+//! The producer, the prober and the reader against librdkafka's mock cluster, in this process.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+use super::consumer::{Reader, Start, TopicRecord};
+use super::settings::tests::options;
+use super::{KafkaProducer, Options, topics};
+use crate::publisher::{Action, Delivery, Producer, Receipt, SendError, TOO_LARGE, TopicState};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Bench {
+    cluster: MockCluster<'static, DefaultProducerContext>,
+    options: Options,
+}
+
+impl Bench {
+    fn new(properties: &[(&str, &str)]) -> Bench {
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        let mut options = options(properties);
+        options.brokers = cluster.bootstrap_servers();
+        options.body_max_bytes = 1_000_000;
+        let bench = Bench { cluster, options };
+        bench.topic("t");
+        bench
+    }
+
+    fn topic(&self, name: &str) {
+        self.cluster.create_topic(name, 2, 1).expect("a topic");
+    }
+
+    fn producer(&self) -> KafkaProducer {
+        KafkaProducer::new(self.options.clone(), vec!["t".into()]).expect("settings that hold")
+    }
+
+    fn read(&self, count: usize) -> Vec<TopicRecord> {
+        let mut reader = Reader::new(&self.options).unwrap();
+        reader.add("t", Start::Beginning).unwrap();
+        let until = Instant::now() + PATIENCE;
+        let mut records = Vec::new();
+        while records.len() < count && Instant::now() < until {
+            records.extend(reader.next(Duration::from_millis(100)).unwrap());
+        }
+        records
+    }
+}
+
+fn send(producer: &mut KafkaProducer, token: u64, value: &[u8]) -> Result<(), SendError> {
+    let headers: [(&'static str, &[u8]); 2] = [("retell_position", b"7"), ("ce_id", b"x")];
+    let delivery = Delivery { topic: "t", key: Some(b"call"), value, headers: &headers, timestamp_ms: 1_234, token };
+    producer.send(&delivery)
+}
+
+fn receipts(producer: &mut KafkaProducer, count: usize) -> Vec<Receipt> {
+    let until = Instant::now() + PATIENCE;
+    let mut receipts = Vec::new();
+    while receipts.len() < count && Instant::now() < until {
+        producer.poll(Duration::from_millis(5), &mut receipts);
+    }
+    assert_eq!(receipts.len(), count, "{receipts:?}");
+    receipts
+}
+
+#[track_caller]
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < until, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_delivery_arrives_whole_and_is_confirmed() {
+    let bench = Bench::new(&[]);
+    let mut producer = bench.producer();
+    send(&mut producer, u64::MAX, b"body").unwrap();
+    assert_eq!(receipts(&mut producer, 1), [Receipt { token: u64::MAX, outcome: Ok(()) }]);
+    let [record] = &bench.read(1)[..] else { panic!("one record") };
+    assert_eq!((&record.value[..], record.key.as_deref()), (&b"body"[..], Some(&b"call"[..])));
+    assert_eq!((record.header("retell_position"), record.header("ce_id")), (Some("7"), Some("x")));
+    assert_eq!((record.timestamp_ms, record.headers.len()), (Some(1_234), 2));
+}
+
+#[test]
+fn a_topic_is_known_or_missing_and_is_not_made_by_asking() {
+    let bench = Bench::new(&[]);
+    let mut producer = bench.producer();
+    for _ in 0..2 {
+        producer.probe("t");
+        producer.probe("missing");
+        eventually("both answers", || {
+            producer.topic_state("t") != TopicState::Unknown && producer.topic_state("missing") != TopicState::Unknown
+        });
+        assert_eq!(producer.topic_state("t"), TopicState::Known);
+        assert_eq!(producer.topic_state("missing"), TopicState::Missing);
+    }
+    assert!(producer.is_up());
+}
+
+#[test]
+fn an_outage_gives_no_receipt_and_ends_with_all_in_order() {
+    let bench = Bench::new(&[]);
+    let mut producer = bench.producer();
+    send(&mut producer, 0, b"0").unwrap();
+    receipts(&mut producer, 1);
+    bench.cluster.broker_down(1).unwrap();
+    (1..100).for_each(|token| send(&mut producer, token, token.to_string().as_bytes()).unwrap());
+    let mut early = Vec::new();
+    eventually("told that no broker answers", || {
+        producer.poll(Duration::from_millis(5), &mut early);
+        !producer.is_up()
+    });
+    assert_eq!(early, []);
+    bench.cluster.broker_up(1).unwrap();
+    let receipts = receipts(&mut producer, 99);
+    assert!(receipts.iter().all(|receipt| receipt.outcome.is_ok()));
+    let values: Vec<Vec<u8>> = bench.read(100).into_iter().map(|record| record.value).collect();
+    assert_eq!(values, (0..100).map(|number| number.to_string().into_bytes()).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_too_large_for_the_client_is_set_aside_at_once() {
+    let bench = Bench::new(&[]);
+    let mut producer = bench.producer();
+    let Err(SendError::Refused(error)) = send(&mut producer, 1, &vec![b'x'; 1_100_000]) else { panic!("refused") };
+    assert_eq!(error.action, Action::SetAside(TOO_LARGE));
+    send(&mut producer, 2, b"small").unwrap();
+    assert_eq!(receipts(&mut producer, 1)[0].token, 2);
+}
+
+#[test]
+fn a_refused_batch_ends_the_producer_and_a_new_one_goes_on() {
+    let bench = Bench::new(&[]);
+    let mut producer = bench.producer();
+    send(&mut producer, 0, b"0").unwrap();
+    receipts(&mut producer, 1);
+    bench.cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+    send(&mut producer, 1, b"1").unwrap();
+    let outcome = receipts(&mut producer, 1)[0].outcome.unwrap_err();
+    assert_eq!((outcome.action, outcome.reason), (Action::SetAside(TOO_LARGE), "msg_size_too_large"));
+    let mut late = Vec::new();
+    eventually("the end of the producer", || {
+        producer.poll(Duration::from_millis(5), &mut late);
+        producer.has_ended()
+    });
+    let Err(SendError::Refused(error)) = send(&mut producer, 2, b"2") else { panic!("refused") };
+    assert_eq!(error.action, Action::NewProducer);
+    producer.replace(true, &mut late).unwrap();
+    assert!(!producer.has_ended());
+    send(&mut producer, 2, b"2").unwrap();
+    assert_eq!(receipts(&mut producer, 1), [Receipt { token: 2, outcome: Ok(()) }]);
+}
+
+#[test]
+fn a_new_producer_comes_after_every_receipt_of_the_old_one() {
+    let bench = Bench::new(&[]);
+    let mut producer = bench.producer();
+    send(&mut producer, 0, b"0").unwrap();
+    receipts(&mut producer, 1);
+    bench.cluster.broker_down(1).unwrap();
+    (1..50).for_each(|token| send(&mut producer, token, b"x").unwrap());
+    let mut receipts = Vec::new();
+    producer.replace(false, &mut receipts).unwrap();
+    let purged = receipts.iter().filter(|receipt| receipt.outcome.is_err_and(|error| error.reason == "purged")).count();
+    assert!(purged > 0 && receipts.len() <= 49, "{receipts:?}");
+    bench.cluster.broker_up(1).unwrap();
+    send(&mut producer, 99, b"y").unwrap();
+    assert_eq!(self::receipts(&mut producer, 1)[0].token, 99);
+}
+
+#[test]
+fn a_full_queue_takes_the_same_record_later() {
+    let bench = Bench::new(&[("queue.buffering.max.messages", "10")]);
+    let mut producer = bench.producer();
+    let mut got = Vec::new();
+    let mut was_full = false;
+    for token in 0..100 {
+        while let Err(error) = send(&mut producer, token, token.to_string().as_bytes()) {
+            assert_eq!(error, SendError::QueueFull);
+            was_full = true;
+            producer.poll(Duration::from_millis(5), &mut got);
+        }
+    }
+    got.extend(receipts(&mut producer, 100 - got.len()));
+    assert!(was_full);
+    let values: Vec<Vec<u8>> = bench.read(100).into_iter().map(|record| record.value).collect();
+    assert_eq!(values, (0..100).map(|number| number.to_string().into_bytes()).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_plan_names_what_is_missing_and_says_what_it_cannot_know() {
+    let bench = Bench::new(&[]);
+    let shape = topics::Shape { partitions: 6, ..Default::default() };
+    // The mock cluster does not answer about settings, which leaves the limits unknown.
+    let plan = topics::plan(&bench.options, &["t".into(), "new".into()], &shape).unwrap();
+    let step = |topic: &str, wanted: fn(&topics::Step) -> bool| {
+        plan.iter().any(|found| found.topic == topic && wanted(&found.step))
+    };
+    assert!(step("new", |step| matches!(step, topics::Step::Create { partitions: 6, .. })), "{plan:?}");
+    assert!(step("t", |step| matches!(step, topics::Step::LimitUnknown { .. })), "{plan:?}");
+    assert!(step("t", |step| matches!(step, topics::Step::AddPartitions { from: 2, to: 6, allowed: false })), "{plan:?}");
+}
+
+#[test]
+fn the_client_says_its_version_and_its_features() {
+    assert!(super::librdkafka_version().starts_with("2."));
+    let features = super::builtin_features();
+    assert!(features.iter().any(|feature| feature == "lz4") && features.len() > 3, "{features:?}");
+}
