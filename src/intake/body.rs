@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use actix_web::web::{Bytes, Payload};
 use futures_core::Stream;
 
-use super::connection::Verdict;
+use super::phase::Verdict;
 use super::refused::Refused;
 use super::registry::Refusal;
 use super::request::{Held, Request};

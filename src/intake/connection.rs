@@ -5,33 +5,18 @@
 //! [`Request`](super::request::Request)), the [`Registry`](super::registry::Registry) looks for what must end. All three
 //! take the one lock for a few instructions; none holds it across an await, and none takes another lock inside it.
 //!
-//! The phases of a connection:
-//!
-//! ```text
-//! Quiet ─ first byte ─▶ Head ─ the handler begins ─▶ Body ─ all arrived ─▶ Whole ─ answered ─▶ Quiet
-//!                                                      └──── answered without it ────▶ Closing
-//! ```
-//!
 //! Never happens: a request that has arrived whole is told that it was too slow; a verdict given to one request meets
 //! the next one of the same connection.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::task::Context;
 use std::time::{Duration, Instant};
 
-/// Slowest sender that is waited for, bytes in a second.
-pub(super) const RATE_MIN_BYTES: u64 = 64 * 1024;
-/// How long a body may take before its rate is looked at.
-pub(super) const RATE_GRACE: Duration = Duration::from_secs(2);
-/// How long a connection may say nothing between requests, or before its first.
-pub(super) const QUIET_MAX: Duration = Duration::from_secs(75);
-/// How long the rest of a refused body is read and thrown away, so that the sender reads the answer instead of a reset.
-pub(super) const CLOSING_MAX: Duration = Duration::from_secs(3);
+use super::phase::{Behind, Phase, State, Verdict};
+
 /// Largest head. Unread heads are not counted in the bytes in flight, so this times the connections is their bound.
 pub(super) const HEAD_MAX_BYTES: usize = 32 * 1024;
-/// Less lag than this is nobody's fault: a newcomer has it before its first byte.
-const LAG_FORGIVEN_MS: u64 = 1_000;
 
 /// How a connection is looked at since its accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,58 +26,6 @@ pub(super) enum Standing {
     Unwelcome,
     /// It came when all others had arrived whole: 503 after the head.
     NoRoom,
-}
-
-/// Why a request or a quiet connection has to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Slower than [`RATE_MIN_BYTES`], or the slowest when a bound was reached.
-    TooSlow,
-    /// The one deadline has passed.
-    Late,
-    /// Closed without an answer: nothing was asked, or all was answered.
-    Gone,
-}
-
-/// How far behind a connection is, in the order in which they go: the largest first.
-///
-/// First those that are unwelcome or have had their answer; then those slower than the slowest that is waited for, by
-/// how much; then by age. Age rather than rate between those that are fast enough: who sent much at once and then
-/// stands still would otherwise outlive every newcomer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Behind {
-    pub is_first_to_go: bool,
-    /// Milliseconds behind [`RATE_MIN_BYTES`]; of a quiet connection, how long it has been so. 0 up to a second.
-    pub lag_ms: u64,
-    age: Duration,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Quiet,
-    Head,
-    Body,
-    Whole,
-    Closing,
-}
-
-struct State {
-    phase: Phase,
-    /// First byte of the present request's head; in `Quiet` and `Closing`: since when it is so.
-    since: Instant,
-    last_read_at: Instant,
-    /// Bytes of the head in `Head`, of the body from `Body` on.
-    arrived_bytes: usize,
-    /// Bytes of the unfinished body that count as in flight.
-    held_bytes: usize,
-    /// The reader has let the parser look at a full head once.
-    head_was_looked_at: bool,
-    verdict: Option<Verdict>,
-    /// Ended for the sake of another, or never given a place: it does not count among the connections, and must be
-    /// closed.
-    evicted: bool,
-    /// The connection's task: reader and handler are the same one.
-    waker: Option<Waker>,
 }
 
 pub(super) struct Connection {
@@ -121,18 +54,7 @@ pub(super) enum End {
 impl Connection {
     /// A connection that counts, or one in a spare place, which is closed with its first answer.
     pub(super) fn new(peer: IpAddr, standing: Standing, is_spare: bool, now: Instant) -> Connection {
-        let state = State {
-            phase: Phase::Quiet,
-            since: now,
-            last_read_at: now,
-            arrived_bytes: 0,
-            held_bytes: 0,
-            head_was_looked_at: false,
-            verdict: None,
-            evicted: is_spare,
-            waker: None,
-        };
-        Connection { peer, standing, state: Mutex::new(state) }
+        Connection { peer, standing, state: Mutex::new(State::new(is_spare, now)) }
     }
 
     pub(super) fn peer(&self) -> IpAddr {
@@ -169,6 +91,13 @@ impl Connection {
             }
             _ => Read::Go,
         }
+    }
+
+    /// Asked when a write is not taken: whether to give up on it. Nobody may hold a place by not reading.
+    pub(super) fn gives_up_writing(&self, context: &Context<'_>) -> bool {
+        let mut state = self.state();
+        state.remember(context);
+        state.verdict.is_some() && matches!(state.phase, Phase::Quiet | Phase::Head | Phase::Closing)
     }
 
     /// `bytes` were read.
@@ -251,93 +180,59 @@ impl Connection {
         !self.state().evicted
     }
 
-    /// How far behind it is; `None`: its request has arrived whole, or it is ending already.
+    /// How far behind it is; `None` where it cannot make room for another: its request has arrived whole, or it is ending
+    /// already.
     pub(super) fn behind(&self, now: Instant) -> Option<Behind> {
-        let state = self.state();
-        if state.evicted || state.verdict.is_some() || state.phase == Phase::Whole {
-            return None;
-        }
-        let is_first_to_go = self.standing != Standing::Welcome || state.phase == Phase::Closing;
-        Some(Behind { is_first_to_go, ..state.behind(now) })
+        self.behind_in(&self.state(), now)
     }
 
-    /// As [`Connection::behind`], of bodies alone, and how many bytes are held for it.
+    fn behind_in(&self, state: &State, now: Instant) -> Option<Behind> {
+        let behind = state.behind(now).filter(|_| !state.evicted)?;
+        Some(Behind { is_first_to_go: behind.is_first_to_go || self.standing != Standing::Welcome, ..behind })
+    }
+
+    /// Ends it for the sake of another; gives back what it held, or `None` where it can no longer make room.
+    pub(super) fn evict(&self, now: Instant) -> Option<usize> {
+        let mut state = self.state();
+        self.behind_in(&state, now)?;
+        state.evicted = true;
+        Some(state.end(Verdict::TooSlow))
+    }
+
+    /// How far behind its unfinished body is, and how many bytes are held for it.
     pub(super) fn body_behind(&self, now: Instant) -> Option<(Behind, usize)> {
         let state = self.state();
-        let is_unfinished = state.phase == Phase::Body && state.verdict.is_none();
-        is_unfinished.then(|| (state.behind(now), state.held_bytes))
+        let behind = state.behind(now).filter(|_| state.phase == Phase::Body)?;
+        Some((behind, state.held_bytes))
     }
 
-    /// What has to end by the clock alone.
-    pub(super) fn overdue(&self, now: Instant, answer_within: Duration) -> Option<Verdict> {
-        let state = self.state();
-        if state.verdict.is_some() {
-            return None;
-        }
-        let elapsed = state.age(now);
-        match state.phase {
-            Phase::Quiet => (elapsed > QUIET_MAX).then_some(Verdict::Gone),
-            Phase::Closing => (elapsed > CLOSING_MAX).then_some(Verdict::Gone),
-            Phase::Head => (elapsed > answer_within).then_some(Verdict::TooSlow),
-            Phase::Body | Phase::Whole if elapsed > answer_within => Some(Verdict::Late),
-            Phase::Body => (elapsed > RATE_GRACE && state.lag_ms(now) > 0).then_some(Verdict::TooSlow),
-            Phase::Whole => None,
-        }
-    }
-
-    /// Whether nothing is being asked or answered on it.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.state().phase == Phase::Quiet
-    }
-
-    /// Whether it was evicted and no request of it is with the handler any more.
-    pub(super) fn is_dying(&self) -> bool {
-        let state = self.state();
-        state.evicted && !matches!(state.phase, Phase::Body | Phase::Whole)
-    }
-
-    /// Gives the verdict and wakes the task; gives back what an unfinished body held.
-    pub(super) fn end(&self, verdict: Verdict) -> usize {
+    /// Ends its unfinished body for the sake of another; gives back what it held.
+    pub(super) fn end_body(&self) -> usize {
         let mut state = self.state();
-        state.verdict = Some(verdict);
-        if let Some(waker) = &state.waker {
-            waker.wake_by_ref();
+        let is_unfinished = state.phase == Phase::Body && state.verdict.is_none();
+        if is_unfinished { state.end(Verdict::TooSlow) } else { 0 }
+    }
+
+    /// Ends what the clock says, and what is quiet where all is to close; gives back what it held.
+    pub(super) fn end_overdue(&self, now: Instant, answer_within: Duration, is_closing: bool) -> usize {
+        let mut state = self.state();
+        let needless = (is_closing && state.phase == Phase::Quiet).then_some(Verdict::Gone);
+        state.overdue(now, answer_within).or(needless).map_or(0, |verdict| state.end(verdict))
+    }
+
+    /// Ends it at once where it was evicted and no request of it is with the handler any more.
+    pub(super) fn cut_if_dying(&self) {
+        let mut state = self.state();
+        if state.evicted && !matches!(state.phase, Phase::Body | Phase::Whole) {
+            state.end(Verdict::Gone);
         }
-        std::mem::take(&mut state.held_bytes)
-    }
-
-    /// Ends it for the sake of another; gives back what it held.
-    pub(super) fn evict(&self) -> usize {
-        self.state().evicted = true;
-        self.end(Verdict::TooSlow)
-    }
-}
-
-impl State {
-    fn remember(&mut self, context: &Context<'_>) {
-        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-            self.waker = Some(context.waker().clone());
-        }
-    }
-
-    fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.since)
-    }
-
-    fn lag_ms(&self, now: Instant) -> u64 {
-        let arrived_bytes = if self.phase == Phase::Body { self.arrived_bytes as u64 } else { 0 };
-        let age_ms = u64::try_from(self.age(now).as_millis()).unwrap_or(u64::MAX);
-        age_ms.saturating_sub(arrived_bytes.saturating_mul(1_000) / RATE_MIN_BYTES)
-    }
-
-    fn behind(&self, now: Instant) -> Behind {
-        let lag_ms = Some(self.lag_ms(now)).filter(|lag_ms| *lag_ms > LAG_FORGIVEN_MS).unwrap_or(0);
-        Behind { is_first_to_go: false, lag_ms, age: self.age(now) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
 
     const WITHIN: Duration = Duration::from_secs(8);
@@ -359,8 +254,12 @@ mod tests {
         connection.has_read(1, first + Duration::from_secs(1));
         assert_eq!(connection.begin(true), first);
         connection.whole();
-        assert_eq!(connection.overdue(first + WITHIN, WITHIN), None);
-        assert_eq!(connection.overdue(first + WITHIN * 2, WITHIN), Some(Verdict::Late));
+        let verdict = |now| {
+            connection.end_overdue(now, WITHIN, false);
+            connection.verdict(&Context::from_waker(Waker::noop()))
+        };
+        assert_eq!(verdict(first + WITHIN), None);
+        assert_eq!(verdict(first + WITHIN * 2), Some(Verdict::Late));
         connection.end_of_request(first + Duration::from_secs(9));
         let second = first + Duration::from_secs(60);
         connection.has_read(1, second);
@@ -379,24 +278,12 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_judged_by_its_rate_after_two_seconds() {
-        let (connection, start) = connection();
-        connection.has_read(1, start);
-        connection.begin(true);
-        connection.has_arrived(100 * 1024);
-        assert_eq!(connection.overdue(start + Duration::from_millis(1_900), WITHIN), None);
-        assert_eq!(connection.overdue(start + Duration::from_millis(2_100), WITHIN), Some(Verdict::TooSlow));
-        connection.has_arrived(100 * 1024);
-        assert_eq!(connection.overdue(start + Duration::from_millis(2_100), WITHIN), None);
-    }
-
-    #[test]
     fn a_request_that_became_whole_while_it_was_evicted_is_not_too_slow() {
         let (connection, start) = connection();
         connection.has_read(1, start);
         connection.begin(true);
         connection.hold(10);
-        assert_eq!(connection.evict(), 10);
+        assert_eq!(connection.evict(start), Some(10));
         assert_eq!(connection.whole(), 0);
         assert_eq!(connection.verdict(&Context::from_waker(Waker::noop())), None);
         assert!(connection.is_evicted());
@@ -407,7 +294,7 @@ mod tests {
         let (connection, start) = connection();
         connection.has_read(1, start);
         connection.begin(false);
-        connection.end(Verdict::Late);
+        connection.end_overdue(start + WITHIN * 2, WITHIN, false);
         connection.end_of_request(start);
         assert_eq!(read(&connection), Read::Go);
     }
@@ -420,19 +307,6 @@ mod tests {
         assert_eq!(read(&connection), Read::End(Some(End::HeadTooLarge)));
         connection.begin(true);
         assert_eq!(read(&connection), Read::Go);
-    }
-
-    #[test]
-    fn who_sent_much_at_once_and_stands_still_is_behind_a_newcomer_and_before_a_slow_one() {
-        let ((burst, start), (newcomer, _), (slow, _)) = (connection(), connection(), connection());
-        let ms = |ms| start + Duration::from_millis(ms);
-        for (one, at_ms, arrived_bytes) in [(&burst, 0, 1 << 20), (&newcomer, 1_490, 0), (&slow, 0, 100)] {
-            one.has_read(1, ms(at_ms));
-            one.begin(true);
-            one.has_arrived(arrived_bytes);
-        }
-        let now = ms(1_500);
-        assert!(newcomer.behind(now) < burst.behind(now) && burst.behind(now) < slow.behind(now));
     }
 
     #[test]

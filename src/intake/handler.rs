@@ -15,14 +15,14 @@ use tokio::sync::oneshot;
 
 use super::answer::{Kept, No};
 use super::connection::{Connection, Standing};
-use super::duplicates::{Admission, Duplicates, Outcome};
+use super::duplicates::{Admission, Duplicates, Outcome, Ticket};
 use super::refused::Refused;
 use super::registry::Registry;
 use super::request::{Held, Request};
 use super::routes::{Route, Routes, Source};
 use super::voice::{Voice, Whose};
 use super::{Keep, address, body, unsigned};
-use crate::event::Event;
+use crate::event::{Event, Identity, Kind};
 use crate::health::Health;
 use crate::journal::Append;
 use crate::metrics::Metrics;
@@ -161,34 +161,39 @@ impl Desk {
                 drop(held);
                 (outcome, Some(first_received_at_ms))
             }
-            Admission::First(ticket) => {
-                let (sender, outcome) = oneshot::channel();
-                let (metrics, source) = (self.metrics.clone(), source.clone());
-                let done = move |written: Result<_, _>| {
-                    let written: Outcome = written.map(|_position| ());
-                    drop(held);
-                    ticket.settle(written);
-                    if written.is_ok() {
-                        metrics.event_received(&source.name, kind.name(), now_ms());
-                    }
-                    // The client may have left.
-                    let _ = sender.send(written);
-                };
-                let append = Append {
-                    tag: id.0,
-                    received_at_ms: event.received_at_ms(),
-                    payload: event.encode(),
-                    done: Box::new(done),
-                };
-                // A refusal drops `done`, and with it the ticket: the entry goes.
-                (self.keep)(append).map_err(Refused::Journal)?;
-                (outcome, None)
-            }
+            Admission::First(ticket) => (self.queue(source, &event, (id, kind), ticket, held)?, None),
         };
         drop(event);
         let written = request.until_verdict(outcome).await.map_err(|_verdict| Refused::Late)?;
         written.map_err(|_| Refused::JournalGone)?.map_err(Refused::Journal)?;
         Ok(Kept { id, kind, first_received_at_ms })
+    }
+
+    /// Queues a first copy in the journal, whose writer alone says from then on what became of it.
+    fn queue(
+        &self,
+        source: &Arc<Source>,
+        event: &Event,
+        (id, kind): (Identity, Kind),
+        ticket: Ticket,
+        held: Held,
+    ) -> Result<oneshot::Receiver<Outcome>, Refused> {
+        let (sender, outcome) = oneshot::channel();
+        let (metrics, source) = (self.metrics.clone(), source.clone());
+        let done = move |written: Result<_, _>| {
+            let written: Outcome = written.map(|_position| ());
+            drop(held);
+            ticket.settle(written);
+            if written.is_ok() {
+                metrics.event_received(&source.name, kind.name(), now_ms());
+            }
+            // The client may have left.
+            let _ = sender.send(written);
+        };
+        let (received_at_ms, payload) = (event.received_at_ms(), event.encode());
+        // A refusal drops `done`, and with it the ticket: the entry goes.
+        (self.keep)(Append { tag: id.0, received_at_ms, payload, done: Box::new(done) }).map_err(Refused::Journal)?;
+        Ok(outcome)
     }
 }
 

@@ -33,6 +33,7 @@ mod connection;
 mod duplicates;
 mod handler;
 mod keys;
+mod phase;
 mod refused;
 mod registry;
 mod request;

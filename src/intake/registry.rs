@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::connection::{Behind, Connection, Standing, Verdict};
+use super::connection::{Connection, Standing};
+use super::phase::Behind;
 use crate::metrics::Metrics;
 
 /// How often the clock is held against every connection. Deadlines are seconds: a tenth late does no harm.
@@ -126,7 +127,7 @@ impl Registry {
             let crowd = self.crowd();
             while !self.try_hold(more) {
                 let victim = crowd.slowest_body(connection, now)?;
-                self.give_back(victim.end(Verdict::TooSlow));
+                self.give_back(victim.end_body());
             }
         }
         connection.hold(more);
@@ -153,11 +154,7 @@ impl Registry {
         let now = Instant::now();
         let crowd = self.crowd();
         for connection in crowd.all.values() {
-            let verdict = connection.overdue(now, self.answer_within);
-            let verdict = verdict.or((crowd.closing && connection.is_quiet()).then_some(Verdict::Gone));
-            if let Some(verdict) = verdict {
-                self.give_back(connection.end(verdict));
-            }
+            self.give_back(connection.end_overdue(now, self.answer_within, crowd.closing));
         }
     }
 
@@ -191,15 +188,14 @@ impl Crowd {
         let others = order.iter().skip(1).take(EVICTED_AT_ONCE - 1);
         let slow = others.take_while(|(behind, _)| behind.is_first_to_go || behind.lag_ms > 0).count();
         order.truncate(1 + slow);
-        self.counted -= order.len();
-        order.iter().map(|(_, one)| one.evict()).sum()
+        let held: Vec<usize> = order.iter().filter_map(|(_, one)| one.evict(now)).collect();
+        self.counted -= held.len();
+        held.iter().sum()
     }
 
     /// Closes at once those that were evicted and have their answer.
     fn cut_dying(&self) {
-        self.all.values().filter(|one| one.is_dying()).for_each(|one| {
-            one.end(Verdict::Gone);
-        });
+        self.all.values().for_each(|one| one.cut_if_dying());
     }
 
     /// The unfinished body furthest behind; an error where that is the asking one.
@@ -214,6 +210,7 @@ impl Crowd {
 
 #[cfg(test)]
 mod tests {
+    use super::super::phase::Verdict;
     use super::*;
 
     const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, Verdict};
+use super::connection::Connection;
+use super::phase::Verdict;
 use super::registry::{Refusal, Registry};
 
 pub(super) struct Request<'c> {

@@ -81,6 +81,15 @@ impl<T: AsyncWrite + Unpin> Stream<T> {
     }
 }
 
+impl<T> Stream<T> {
+    fn unless_given_up<V>(&self, context: &Context<'_>, outcome: Poll<io::Result<V>>) -> Poll<io::Result<V>> {
+        if outcome.is_pending() && self.connection.gives_up_writing(context) {
+            return Poll::Ready(Err(io::Error::from(io::ErrorKind::TimedOut)));
+        }
+        outcome
+    }
+}
+
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<T> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -100,17 +109,47 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<T> {
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.inner).poll_write(context, bytes);
-        self.is_mid_answer = !matches!(outcome, Poll::Ready(Ok(written)) if written == bytes.len());
-        outcome
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.inner).poll_write(context, bytes);
+        this.is_mid_answer = !matches!(outcome, Poll::Ready(Ok(written)) if written == bytes.len());
+        this.unless_given_up(context, outcome)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.inner).poll_flush(context);
+        this.unless_given_up(context, outcome)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.inner).poll_shutdown(context);
+        this.unless_given_up(context, outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_holds_no_place_beyond_its_verdict() {
+        use tokio::io::AsyncWriteExt;
+        let metrics = Arc::new(Metrics::new());
+        let registry = Arc::new(Registry::new(1, 1, Duration::from_secs(8), metrics.clone()));
+        let place = registry.admit(Ipv4Addr::LOCALHOST.into(), true).unwrap();
+        let (inner, _peer) = tokio::io::duplex(4);
+        let voice = Arc::new(Voice::new(metrics, None));
+        let mut stream = Stream::new(inner, place, registry.clone(), voice);
+        let write = tokio::spawn(async move { stream.write_all(b"an answer").await });
+        tokio::task::yield_now().await;
+        assert!(!write.is_finished());
+        registry.admit(Ipv4Addr::LOCALHOST.into(), true).unwrap();
+        assert!(write.await.unwrap().is_err());
     }
 }

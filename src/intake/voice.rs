@@ -167,6 +167,53 @@ mod tests {
         }
     }
 
+    /// What a run of `say` writes to the log.
+    fn log_of(say: impl FnOnce(&Voice)) -> String {
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+        impl std::io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || say(&Voice::new(Arc::new(Metrics::new()), None)));
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_with_its_cause_and_never_the_body() {
+        let body = Bytes::from_static(b"what was said on the phone");
+        let whose = Whose { source: Some("default"), address: IpAddr::from([1, 2, 3, 4]), body: Some(&body) };
+        let log = log_of(|voice| voice.refused(&whose, Refused::Signature(crate::signature::Refusal::Wrong)));
+        assert_eq!(log.lines().count(), 1);
+        for part in ["request refused", "status=401", "reason=\"wrong\"", "source=\"default\"", "1.2.3.4"] {
+            assert!(log.contains(part), "{part} is not in {log}");
+        }
+        assert!(!log.contains("phone"));
+    }
+
+    #[test]
+    fn lines_left_out_are_counted_in_the_log() {
+        let log = log_of(|voice| {
+            let flood =
+                |count| (0..count).for_each(|_| voice.refused_before_routing([1, 2, 3, 4].into(), Refused::TooSlow));
+            flood(1_000);
+            std::thread::sleep(Duration::from_millis(1_100));
+            voice.say_left_out();
+        });
+        assert!(log.lines().count() < 100, "{log}");
+        assert!(log.lines().last().unwrap().contains("left_out="), "{log}");
+    }
+
     #[test]
     fn a_flood_writes_ten_lines_a_second_and_counts_the_rest() {
         let mut window = Window::default();

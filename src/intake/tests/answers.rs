@@ -107,7 +107,7 @@ fn a_body_over_the_limit_is_answered_413_by_its_promise_or_by_its_arrival() {
     let mut client = bench.connect();
     client.send("POST /webhook HTTP/1.1\r\nhost: a\r\ncontent-length: 1001\r\n\r\n");
     assert_eq!(client.answer().status, 413);
-    client.wait_for_close();
+    client.finish();
     let mut client = bench.connect();
     client.send("POST /webhook HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
     client.send(format!("3e8\r\n{}\r\n", "x".repeat(1_000)));

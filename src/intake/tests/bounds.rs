@@ -19,7 +19,7 @@ fn a_body_slower_than_64_kib_a_second_is_answered_408_after_two_seconds() {
     assert_eq!((answer.status, answer.header("connection")), (408, Some("close")));
     assert!(start.elapsed() >= Duration::from_secs(2));
     assert_eq!(bench.refused("too_slow"), "1");
-    client.wait_for_close();
+    client.finish();
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn where_every_connection_waits_for_its_sync_the_newcomer_gets_503() {
     newcomer.send(signed(&event("newcomer")));
     let answer = newcomer.answer();
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
-    newcomer.wait_for_close();
+    newcomer.finish();
     assert_eq!(bench.refused("no_room"), "1");
     bench.journal.release(Ok(Position(1)));
     assert!(waiting.iter_mut().all(|client| client.answer().status == 204));
@@ -132,6 +132,35 @@ fn where_bodies_fill_the_room_the_slowest_loses_and_the_newcomer_is_kept() {
     assert_eq!(slow.answer().status, 408);
     assert_eq!(bench.refused("too_slow"), "1");
     eventually("all bytes to be given back", || in_flight(&bench) == 0);
+}
+
+#[test]
+fn large_bodies_that_fill_the_room_again_and_again_keep_no_honest_event_out() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let bench = Bench::with(|options| options.in_flight_max_bytes = 8 << 20);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let mut client = bench.connect();
+                    if client.send(promise(2 << 20, 1 << 20)) {
+                        // Until it has lost, or for a while.
+                        eventually("a verdict", || !client.is_open() || over.load(Ordering::Relaxed));
+                    }
+                }
+            });
+        }
+        eventually("a full room", || in_flight(&bench) > 6 << 20);
+        let padding = " ".repeat(8_000);
+        let mut statuses = Vec::new();
+        for nth in 0..100 {
+            statuses.push(bench.post(&format!("{}{padding}", event(&format!("among large ones {nth}")))).status);
+            assert!(in_flight(&bench) <= 8 << 20);
+        }
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(statuses, [204; 100]);
+    });
 }
 
 #[test]

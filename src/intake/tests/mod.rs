@@ -285,6 +285,13 @@ impl Client {
         while self.try_answer().is_some() {}
     }
 
+    /// Says that nothing more will be sent, and waits until the other side closes without another answer.
+    pub(super) fn finish(&mut self) {
+        // It may be closed already.
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        assert!(self.try_answer().is_none(), "one answer too many");
+    }
+
     /// Whether the connection is open and says nothing.
     pub(super) fn is_open(&mut self) -> bool {
         self.stream.set_nonblocking(true).unwrap();

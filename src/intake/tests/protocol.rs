@@ -126,7 +126,7 @@ fn what_two_servers_could_read_in_two_ways_is_refused_and_ends_the_connection() 
         client.send(format!("POST /webhook HTTP/1.1\r\nhost: a\r\n{headers}\r\n\r\n{body}"));
         let answer = client.answer();
         assert_eq!(answer.status, 400, "{headers}");
-        client.wait_for_close();
+        client.finish();
     }
     assert!(bench.journal.bodies().is_empty());
 }
