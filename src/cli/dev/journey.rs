@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::console::{Arrival, Happening, Teller};
 use super::explain::Refused;
+use super::topics::Topics;
 use crate::cli::send::{Rounds, Sender, WHOLE_CALL, now_ms};
 use crate::intake::{Observer, Seen};
 use crate::kafka;
-use crate::kafka::consumer::{Consumer, Record, Start};
+use crate::kafka::consumer::{self, Start, TopicRecord};
 
 /// How long one look at the topics waits; the reader ends within two.
 const LOOK: Duration = Duration::from_millis(300);
+/// How often missing topics are looked for.
+const LOOK_FOR_MISSING: Duration = Duration::from_secs(2);
 /// Length of the sample call.
 const SAMPLE_LENGTH: Duration = Duration::from_secs(30);
 
@@ -43,9 +46,11 @@ pub(super) fn observer(teller: Teller) -> Observer {
     })
 }
 
-/// The topics as they were when it was opened, and what arrives on them from then on.
+/// Reads the topics beside the bridge.
 pub(super) struct Reader {
-    consumer: Consumer,
+    reader: consumer::Reader,
+    /// Looked for again and again, until somebody makes them.
+    missing: Vec<String>,
 }
 
 /// A reader that tells the console.
@@ -55,9 +60,13 @@ pub(super) struct Reading {
 }
 
 impl Reader {
-    /// Takes its place on `topics`: before the bridge starts, so that nothing of this run is missed.
-    pub(super) fn open(kafka: &kafka::Options, topics: &[String], from: Start) -> anyhow::Result<Reader> {
-        Ok(Reader { consumer: Consumer::open(kafka, topics, from)? })
+    /// Takes its place on the topics that are there: before the bridge starts, so that nothing of this run is missed.
+    pub(super) fn open(kafka: &kafka::Options, topics: Topics, start: Start) -> anyhow::Result<Reader> {
+        let mut reader = consumer::Reader::new(kafka)?;
+        for topic in &topics.there {
+            reader.add(topic, start)?;
+        }
+        Ok(Reader { reader, missing: topics.missing })
     }
 
     /// Tells of every record until it is stopped.
@@ -65,17 +74,30 @@ impl Reader {
         let is_ending = Arc::new(AtomicBool::new(false));
         let ending = Arc::clone(&is_ending);
         let thread = std::thread::spawn(move || {
-            // Seen before the look, so that what was there at the end is still told.
+            let mut looked = Instant::now();
             loop {
+                // Asked before the look, so that what was there at the end is still told.
                 let is_last = ending.load(Ordering::Acquire);
-                match self.consumer.next(LOOK) {
-                    Some(record) => teller.tell_surely(Happening::Arrived(arrival(&record))),
-                    None if is_last => return,
-                    None => {}
+                match self.reader.next(LOOK) {
+                    Ok(Some(record)) => teller.tell_surely(Happening::Arrived(arrival(&record))),
+                    Ok(None) if is_last => return,
+                    // The publisher tells of trouble with Kafka; this one goes on when that is over.
+                    Err(_) if is_last => return,
+                    Ok(None) | Err(_) => {}
+                }
+                if !self.missing.is_empty() && looked.elapsed() >= LOOK_FOR_MISSING {
+                    self.look_for_missing();
+                    looked = Instant::now();
                 }
             }
         });
         Reading { is_ending, thread }
+    }
+
+    fn look_for_missing(&mut self) {
+        let Reader { reader, missing } = self;
+        // Made since the start, so all that is in them is of this run.
+        missing.retain(|topic| reader.add(topic, Start::Beginning).is_err());
     }
 }
 
@@ -89,10 +111,11 @@ impl Reading {
     }
 }
 
-fn arrival(record: &Record) -> Arrival {
+fn arrival(record: &TopicRecord) -> Arrival {
     let now_ms = now_ms();
-    let header = |name: &str| record.header(name).map(|value| String::from_utf8_lossy(value).into_owned());
+    let header = |name: &str| record.header(name).map(str::to_owned);
     let kind = header("ce_type").unwrap_or_default();
+    let received_at_ms = record.timestamp_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(now_ms);
     Arrival {
         now_ms,
         topic: record.topic.clone(),
@@ -100,7 +123,7 @@ fn arrival(record: &Record) -> Arrival {
         kind: kind.rsplit('.').next().unwrap_or_default().to_owned(),
         reason: header("retell_reason"),
         body_bytes: record.value.len(),
-        way: Duration::from_millis(now_ms.saturating_sub(u64::try_from(record.timestamp_ms).unwrap_or(now_ms))),
+        way: Duration::from_millis(now_ms.saturating_sub(received_at_ms)),
         id: header("ce_id").unwrap_or_default(),
     }
 }

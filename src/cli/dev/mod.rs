@@ -17,6 +17,7 @@ mod explain;
 mod journey;
 mod place;
 mod settings;
+mod topics;
 mod welcome;
 
 use std::io::IsTerminal;
@@ -41,6 +42,7 @@ use console::{Console, Happening, Style, Tally, Teller};
 use explain::Explainer;
 use journey::Reader;
 use place::{EnvFile, JournalDir};
+use topics::Topics;
 use welcome::Welcome;
 
 /// Run everything in this process on loopback: broker, bridge, journal, signed samples.
@@ -99,14 +101,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let own_key = settings::own_key(&config);
     settings::open_doors(&mut config, &dev_key, args.allow_unsigned, journey::observer(teller.clone()));
     logging::start(&config.log);
-    let topics = config.topics.lanes();
-    let broker = match args.brokers {
-        None => Some(Broker::start(topics.iter().map(String::as_str))?),
-        Some(_) => None,
+    let (broker, topics) = match args.brokers {
+        Some(_) => (None, topics::of_real_kafka(&config, args.make_topics)?),
+        None => {
+            let there = config.topics.lanes();
+            let broker = Broker::start(there.iter().map(String::as_str))?;
+            config.kafka.brokers = broker.address();
+            (Some(broker), Topics { there, missing: Vec::new() })
+        }
     };
-    if let Some(broker) = &broker {
-        config.kafka.brokers = broker.address();
-    }
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let play =
         Play { args, dir, dev_key, own_key, topics, teller, happenings, style: Style { colour }, config, broker };
@@ -119,7 +122,7 @@ struct Play<'a> {
     dir: JournalDir,
     dev_key: String,
     own_key: Option<String>,
-    topics: Vec<String>,
+    topics: Topics,
     teller: Teller,
     happenings: std::sync::mpsc::Receiver<Happening>,
     style: Style,
@@ -134,8 +137,10 @@ impl Play<'_> {
         let brokers = config.kafka.brokers.clone();
         let path = settings::webhook_path(&config);
         // An embedded broker holds nothing older than this run.
-        let start = if broker.is_some() { Start::Oldest } else { Start::Newest };
-        let reader = Reader::open(&config.kafka, &topics, start)?;
+        let start = if broker.is_some() { Start::Beginning } else { Start::Now };
+        let (topic, missing) =
+            (settings::shown_topic(&topics.there), topics::told(&topics.missing, &brokers, &program()));
+        let reader = Reader::open(&config.kafka, topics, start)?;
         let service = runtime.block_on(Service::start(config))?;
         let url = url(service.intake_address(), &path);
         let lines = [("KAFKA_BROKERS", &*brokers), ("RETELL_API_KEY", &dev_key), ("RETELL_WEBHOOK_URL", &url)];
@@ -148,7 +153,7 @@ impl Play<'_> {
             own_key: own_key.as_deref(),
             brokers: &brokers,
             is_embedded: broker.is_some(),
-            topic: &settings::shown_topic(&topics),
+            topic: &topic,
             admin: service.admin_address(),
             journal: format!(
                 "{}{}",
@@ -158,6 +163,7 @@ impl Play<'_> {
             allow_unsigned: args.allow_unsigned,
         };
         output::line(welcome.text())?;
+        missing.map_or(Ok(()), output::line)?;
         let key = ApiKey::new(&dev_key);
         let explainer = Explainer::new(url.clone(), key.clone(), args.allow_unsigned);
         let (closed, is_closed) = oneshot::channel();
