@@ -1,23 +1,253 @@
-//! The bridge as a whole: start order and stop order, side by side (stub until it lands).
+//! The bridge as a whole: start order and stop order, side by side.
+//!
+//! In: a checked [`Config`]. Out: a running bridge, and its end with an exit code in mind.
+//!
+//! Start: metrics and health, the admin listener (so that `/livez` answers during a long recovery), the intake's port
+//! (taken, not served), the journal (recovered), the publisher, the intake, ready. Stop, in the opposite order of the
+//! river: not ready, wait `shutdown.delay` while still answering, close the intake, publish what is there until
+//! `shutdown.deadline`, last checkpoint, close the journal. Both times count from the signal.
+//!
+//! Never happens: an answer before recovery is done; a start that waits for Kafka; a stop that drops a request under way.
 
-use crate::config::Config;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::admin::Admin;
+use crate::config::{self, Config, Shutdown};
+use crate::health::Health;
+use crate::intake::{self, Intake};
+use crate::journal::storage::Disk;
+use crate::journal::{self, Journal};
+use crate::kafka::{self, KafkaProducer};
+use crate::metrics::Metrics;
+use crate::publisher::Publisher;
+
+/// How often the service looks whether a part has failed.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long what is durable is still published after the journal or the publisher has failed.
+const FAILED_PUBLISH: Duration = Duration::from_secs(5);
 
 /// Why the bridge did not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// The parts are not assembled yet.
-    #[error("`serve` is not assembled in this build")]
-    NotAssembled,
+    /// A port is taken or an address is not this machine's.
+    #[error("cannot listen on {address} ({key}): {cause}; is the port taken, or the address not this machine's?")]
+    Listen { key: &'static str, address: SocketAddr, cause: io::Error },
+    /// The journal did not open.
+    #[error("journal in {}: {cause}", dir.display())]
+    Journal { dir: PathBuf, cause: journal::OpenError },
+    /// The journal's folder cannot be made or used.
+    #[error("journal.dir {} cannot be used: {cause}; make the folder, and let the bridge's user write there", dir.display())]
+    Folder { dir: PathBuf, cause: io::Error },
+    /// librdkafka refused the settings.
+    #[error(transparent)]
+    Kafka(#[from] kafka::SettingsError),
+    /// The intake did not start.
+    #[error(transparent)]
+    Intake(#[from] intake::StartError),
+    /// The machine gave no thread, runtime or signal.
+    #[error("cannot start the {part}: {cause}")]
+    Start { part: &'static str, cause: io::Error },
+    /// A write or sync of the journal failed while running.
+    #[error("the journal is poisoned by a failed write or sync (see the log); a restart publishes what is on disk")]
+    Poisoned,
+    /// The publisher ended by itself, which only a bug can bring about.
+    #[error("the publisher ended by itself (see the log); a restart publishes what is on disk")]
+    PublisherEnded,
+    /// A second signal came while stopping.
+    #[error("ended at once by a second signal; the next start publishes what is left")]
+    Hurried,
+    /// The journal did not close cleanly; the next start recovers it.
+    #[error(transparent)]
+    Close(#[from] journal::CloseError),
 }
 
 impl ServiceError {
     /// Whether the settings are to blame (exit code 78) and not the moment (exit code 1).
     pub fn is_bad_configuration(&self) -> bool {
-        false
+        match self {
+            ServiceError::Journal { cause, .. } => cause.is_configuration(),
+            ServiceError::Kafka(_) | ServiceError::Intake(intake::StartError::KeyFile { .. }) => true,
+            _ => false,
+        }
     }
 }
 
-/// Runs the bridge until it is told to stop; returns when all is on disk.
-pub fn run(_config: Config) -> Result<(), ServiceError> {
-    Err(ServiceError::NotAssembled)
+/// Runs the bridge until SIGTERM or SIGINT; returns when all is on disk. A second signal ends it at once.
+pub fn run(config: Config) -> Result<(), ServiceError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("service")
+        .enable_all()
+        .build()
+        .map_err(|cause| ServiceError::Start { part: "runtime", cause })?;
+    runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let service = Service::start(config).await?;
+        let failed = tokio::select! {
+            () = signals.next() => None,
+            error = service.failed() => Some(error),
+        };
+        if let Some(error) = failed {
+            return service.abandon(error).await;
+        }
+        tokio::select! {
+            done = service.stop() => done,
+            () = signals.next() => Err(ServiceError::Hurried),
+        }
+    })
+}
+
+/// A running bridge.
+pub struct Service {
+    admin: Admin,
+    intake: Intake,
+    publisher: Publisher,
+    journal: Journal,
+    health: Arc<Health>,
+    shutdown: Shutdown,
+}
+
+impl Service {
+    /// Starts every part; returns when events are answered. Must be called inside a tokio runtime.
+    pub async fn start(config: Config) -> Result<Service, ServiceError> {
+        let metrics = Arc::new(Metrics::new());
+        let health = Arc::new(Health::default());
+        metrics.set_build(config::VERSION, config::COMMIT);
+
+        let admin_listener = listen("admin.listen", config.admin_listen)?;
+        let intake_listener = listen("listen", config.listen)?;
+        let admin = Admin::start(admin_listener, metrics.clone(), health.clone())
+            .map_err(|cause| ServiceError::Start { part: "admin listener", cause })?;
+        let producer = KafkaProducer::new(config.kafka, config.topics.lanes())?;
+
+        let (journal, recovered) = open_journal(config.journal_dir, config.journal, &metrics, &health).await?;
+        let publisher = Publisher::start(
+            &config.topics,
+            Box::new(producer),
+            &journal,
+            &recovered,
+            metrics.clone(),
+            health.clone(),
+        )
+        .map_err(|cause| ServiceError::Start { part: "publisher", cause })?;
+        let keep: intake::Keep = {
+            let journal = journal.clone();
+            Arc::new(move |append| journal.append(append))
+        };
+        let intake = Intake::start(config.intake, intake_listener, keep, recovered.tags, metrics, health.clone())?;
+        health.set_started();
+        tracing::info!(version = config::VERSION, journal = %journal.identity(), "bridge started");
+        Ok(Service { admin, intake, publisher, journal, health, shutdown: config.shutdown })
+    }
+
+    /// The intake's address; its port is the one it got where the settings said 0.
+    pub fn intake_address(&self) -> SocketAddr {
+        self.intake.address()
+    }
+
+    /// The admin listener's address.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address()
+    }
+
+    /// Stops in order. Everything answered 2xx is on Kafka or in the closed journal afterwards.
+    pub async fn stop(self) -> Result<(), ServiceError> {
+        let began = Instant::now();
+        self.health.set_stopping();
+        tracing::info!("stopping");
+        tokio::time::sleep(self.shutdown.delay).await;
+        self.intake.stop().await;
+        let left = publish_until(self.publisher, began + self.shutdown.deadline).await;
+        let journal = self.journal;
+        let closed = blocking(move || journal.close()).await;
+        self.admin.stop().await;
+        tracing::info!(unpublished = left, "stopped");
+        Ok(closed?)
+    }
+
+    /// Resolves when a part has failed that the bridge cannot run without.
+    async fn failed(&self) -> ServiceError {
+        loop {
+            if self.journal.is_poisoned() {
+                return ServiceError::Poisoned;
+            }
+            if self.publisher.is_finished() {
+                return ServiceError::PublisherEnded;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// The end after `error`: nothing more is accepted, what is durable goes out for a few seconds.
+    async fn abandon(self, error: ServiceError) -> Result<(), ServiceError> {
+        tracing::error!(%error, "ending");
+        self.health.set_stopping();
+        self.intake.stop().await;
+        let left = publish_until(self.publisher, Instant::now() + FAILED_PUBLISH).await;
+        let journal = self.journal;
+        // Poisoned or not, `error` is what counts.
+        let _ = blocking(move || journal.close()).await;
+        self.admin.stop().await;
+        tracing::error!(unpublished = left, "ended");
+        Err(error)
+    }
+}
+
+/// SIGTERM and SIGINT, one after the other.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, ServiceError> {
+        let listen = |kind| signal(kind).map_err(|cause| ServiceError::Start { part: "signal handler", cause });
+        Ok(Signals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn open_journal(
+    dir: PathBuf,
+    options: journal::Options,
+    metrics: &Arc<Metrics>,
+    health: &Arc<Health>,
+) -> Result<(Journal, journal::Recovered), ServiceError> {
+    let (metrics, health) = (metrics.clone(), health.clone());
+    blocking(move || {
+        let disk = match Disk::new(&dir) {
+            Ok(disk) => disk,
+            Err(cause) => return Err(ServiceError::Folder { dir, cause }),
+        };
+        Journal::open(Arc::new(disk), options, metrics, health).map_err(|cause| ServiceError::Journal { dir, cause })
+    })
+    .await
+}
+
+async fn publish_until(publisher: Publisher, deadline: Instant) -> u64 {
+    blocking(move || publisher.stop(deadline)).await
+}
+
+/// Runs what blocks off the async threads; a panic there goes on here.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+    }
+}
+
+fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServiceError> {
+    TcpListener::bind(address).map_err(|cause| ServiceError::Listen { key, address, cause })
 }
