@@ -127,15 +127,9 @@ impl Service {
         let producer = KafkaProducer::new(config.kafka, config.topics.lanes())?;
 
         let (journal, recovered) = open_journal(config.journal_dir, config.journal, &metrics, &health).await?;
-        let publisher = Publisher::start(
-            &config.topics,
-            Box::new(producer),
-            &journal,
-            &recovered,
-            metrics.clone(),
-            health.clone(),
-        )
-        .map_err(|cause| ServiceError::Start { part: "publisher", cause })?;
+        let publisher =
+            Publisher::start(&config.topics, Box::new(producer), &journal, &recovered, metrics.clone(), health.clone())
+                .map_err(|cause| ServiceError::Start { part: "publisher", cause })?;
         let keep: intake::Keep = {
             let journal = journal.clone();
             Arc::new(move |append| journal.append(append))
@@ -172,7 +166,7 @@ impl Service {
     }
 
     /// Resolves when a part has failed that the bridge cannot run without.
-    async fn failed(&self) -> ServiceError {
+    pub async fn failed(&self) -> ServiceError {
         loop {
             if self.journal.is_poisoned() {
                 return ServiceError::Poisoned;
@@ -184,8 +178,8 @@ impl Service {
         }
     }
 
-    /// The end after `error`: nothing more is accepted, what is durable goes out for a few seconds.
-    async fn abandon(self, error: ServiceError) -> Result<(), ServiceError> {
+    /// The end after `error`, which it gives back: nothing more is accepted, what is durable goes out for a few seconds.
+    pub async fn abandon(self, error: ServiceError) -> Result<(), ServiceError> {
         tracing::error!(%error, "ending");
         self.health.set_stopping();
         self.intake.stop().await;

@@ -19,6 +19,8 @@ const LOOK: Duration = Duration::from_millis(300);
 const LOOK_FOR_MISSING: Duration = Duration::from_secs(2);
 /// Length of the sample call.
 const SAMPLE_LENGTH: Duration = Duration::from_secs(30);
+/// Between two samples, so that their lines come in the order of the call: topics are read side by side.
+const SAMPLE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Posts one whole call, as Retell does. Blocks until it is answered; says what was not taken.
 pub(super) fn post_samples(sender: &Sender, teller: &Teller) {
@@ -27,6 +29,7 @@ pub(super) fn post_samples(sender: &Sender, teller: &Teller) {
         if let Err(failure) = sender.post(&posting.into_bytes()).result {
             teller.tell(Happening::Note(format!("the sample {kind} was not taken: {failure}")));
         }
+        std::thread::sleep(SAMPLE_PAUSE);
     }
 }
 

@@ -35,7 +35,7 @@ use super::send::Sender;
 use super::{logging, output};
 use crate::config::Config;
 use crate::kafka::consumer::Start;
-use crate::service::Service;
+use crate::service::{Service, ServiceError};
 use crate::signature::ApiKey;
 use broker::Broker;
 use console::{Console, Happening, Style, Tally, Teller};
@@ -179,7 +179,7 @@ impl Play<'_> {
             let (sender, teller) = (Sender::new(&url, key)?, teller.clone());
             thread::spawn(move || journey::post_samples(&sender, &teller));
         }
-        let ended = runtime.block_on(service.run(signals.end(is_closed)));
+        let ended = runtime.block_on(run_until_end(service, signals, is_closed));
         reader.stop();
         teller.tell_surely(Happening::End);
         let tally = console.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -198,15 +198,33 @@ impl Signals {
         Ok(Signals([signal(interrupt)?, signal(terminate)?, signal(hangup)?]))
     }
 
-    /// Waits for one of them, or that nobody reads the lines any more.
-    async fn end(self, is_closed: oneshot::Receiver<()>) {
-        let Signals([mut interrupt, mut terminate, mut hangup]) = self;
+    async fn next(&mut self) {
+        let Signals([interrupt, terminate, hangup]) = self;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
             _ = hangup.recv() => {}
-            _ = is_closed => {}
         }
+    }
+}
+
+/// Runs until a signal comes or nobody reads the lines any more, and stops; a second signal cuts the stop short.
+async fn run_until_end(
+    service: Service,
+    mut signals: Signals,
+    is_closed: oneshot::Receiver<()>,
+) -> Result<(), ServiceError> {
+    let failed = tokio::select! {
+        () = signals.next() => None,
+        _ = is_closed => None,
+        error = service.failed() => Some(error),
+    };
+    if let Some(error) = failed {
+        return service.abandon(error).await;
+    }
+    tokio::select! {
+        done = service.stop() => done,
+        () = signals.next() => Err(ServiceError::Hurried),
     }
 }
 
