@@ -127,15 +127,9 @@ impl Service {
         let producer = KafkaProducer::new(config.kafka, config.topics.lanes())?;
 
         let (journal, recovered) = open_journal(config.journal_dir, config.journal, &metrics, &health).await?;
-        let publisher = Publisher::start(
-            &config.topics,
-            Box::new(producer),
-            &journal,
-            &recovered,
-            metrics.clone(),
-            health.clone(),
-        )
-        .map_err(|cause| ServiceError::Start { part: "publisher", cause })?;
+        let publisher =
+            Publisher::start(&config.topics, Box::new(producer), &journal, &recovered, metrics.clone(), health.clone())
+                .map_err(|cause| ServiceError::Start { part: "publisher", cause })?;
         let keep: intake::Keep = {
             let journal = journal.clone();
             Arc::new(move |append| journal.append(append))
