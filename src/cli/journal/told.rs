@@ -69,8 +69,10 @@ fn damage(inspection: &Inspection) -> Vec<String> {
     let mut lines = Vec::new();
     for segment in &inspection.segments {
         for damage in &segment.damages {
-            let lost: Vec<_> = damage.positions.iter().map(range).collect();
-            let lost = if lost.is_empty() { String::new() } else { format!(", lost positions {}", lost.join(", ")) };
+            let lost = match &damage.positions {
+                none if none.is_empty() => String::new(),
+                lost => format!(", lost positions {}", range(lost)),
+            };
             let (from, until) = (damage.bytes.start, damage.bytes.end);
             lines.push(format!("damage: segment {}, bytes {from} to {until}: {}{lost}", segment.number, damage.what));
         }
@@ -119,7 +121,7 @@ fn segment_json(segment: &InspectedSegment) -> Value {
     let damages = segment.damages.iter().map(|damage| {
         json!({
             "bytes": range_json(&damage.bytes),
-            "positions": damage.positions.iter().map(range_json).collect::<Vec<_>>(),
+            "positions": range_json(&damage.positions),
             "what": damage.what,
         })
     });
@@ -233,17 +235,18 @@ mod tests {
     fn damage_is_named_with_its_positions_in_text_and_json() {
         let mut inspection = inspection();
         let what = "its checksum does not hold";
-        inspection.segments[0].damages =
-            vec![InspectedDamage { bytes: 4096..8192, positions: vec![7..8, 9..12], what }];
+        inspection.segments[0].damages = vec![InspectedDamage { bytes: 4096..8192, positions: 9..12, what }];
         inspection.gaps = vec![20..30, 40..41];
         let text = verdict(&inspection);
         assert!(text.contains("DAMAGED"), "{text}");
-        assert!(text.contains(
-            "damage: segment 1, bytes 4096 to 8192: its checksum does not hold, lost positions 7, 9 to 11\n"
-        ));
+        assert!(
+            text.contains(
+                "damage: segment 1, bytes 4096 to 8192: its checksum does not hold, lost positions 9 to 11\n"
+            )
+        );
         assert!(text.contains("damage: no segment holds positions 20 to 29\n"), "{text}");
         let json = json(&inspection);
         assert_eq!(json["sound"], false);
-        assert_eq!(json["segments"][0]["damages"][0]["positions"][1]["until"], 12);
+        assert_eq!(json["segments"][0]["damages"][0]["positions"]["until"], 12);
     }
 }
