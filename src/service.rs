@@ -166,7 +166,7 @@ impl Service {
     }
 
     /// Resolves when a part has failed that the bridge cannot run without.
-    async fn failed(&self) -> ServiceError {
+    pub async fn failed(&self) -> ServiceError {
         loop {
             if self.journal.is_poisoned() {
                 return ServiceError::Poisoned;
@@ -178,8 +178,8 @@ impl Service {
         }
     }
 
-    /// The end after `error`: nothing more is accepted, what is durable goes out for a few seconds.
-    async fn abandon(self, error: ServiceError) -> Result<(), ServiceError> {
+    /// The end after `error`, which it gives back: nothing more is accepted, what is durable goes out for a few seconds.
+    pub async fn abandon(self, error: ServiceError) -> Result<(), ServiceError> {
         tracing::error!(%error, "ending");
         self.health.set_stopping();
         self.intake.stop().await;

@@ -7,7 +7,7 @@
 
 mod completions;
 mod config;
-pub mod dev;
+mod dev;
 mod health;
 mod journal;
 mod key;
@@ -15,7 +15,8 @@ mod later;
 mod logging;
 mod man;
 mod output;
-pub mod send;
+mod samples;
+mod send;
 mod serve;
 mod settings;
 mod sign;

@@ -90,6 +90,7 @@ impl Desk {
         let now_ms = now_ms();
         let received_at_ms = now_ms.saturating_sub(ms(request.elapsed()));
         let event = self.authenticate(source, http, body, now_ms, received_at_ms)?;
+        request.connection().prove();
         self.keep(source, event, held, request).await.map_err(No::from)
     }
 
@@ -131,7 +132,8 @@ impl Desk {
         if source.allow_unsigned && unsigned::may_be_taken(http.headers()) {
             return Ok(Event::unsigned(&source.name, received_at_ms, body));
         }
-        let shown = self.voice.wants_bodies().then(|| body.clone());
+        let is_ours_to_show = self.voice.wants_bodies() && unsigned::may_be_taken(http.headers());
+        let shown = is_ours_to_show.then(|| body.clone());
         let headers = http.headers().get_all(signature::HEADER).map(|value| value.as_bytes());
         let keys = source.keys.in_force();
         let proof = signature::verify(headers, body, &keys, now_ms, source.signature_window_ms)

@@ -60,7 +60,7 @@ pub enum Seen<'a> {
         reason: &'static str,
         /// The same as a sentence.
         cause: &'static str,
-        /// The body, where the signature was the trouble.
+        /// The body, where it lacked a signature and was posted from this very machine.
         body: Option<&'a Bytes>,
     },
 }

@@ -83,10 +83,14 @@ impl Reader {
             return Err(failed("it has no partitions, or is not there".into()));
         }
         for partition in partitions {
-            let watermarks = self.consumer.fetch_watermarks(topic, partition.id(), ASK_FOR);
-            let (low, high) = watermarks.map_err(|error| failed(error.to_string()))?;
-            let offset = if start == Start::Now { high } else { low };
-            let added = self.assigned.add_partition_offset(topic, partition.id(), Offset::Offset(offset));
+            let offset = match start {
+                Start::Beginning => Offset::Beginning,
+                Start::Now => {
+                    let watermarks = self.consumer.fetch_watermarks(topic, partition.id(), ASK_FOR);
+                    Offset::Offset(watermarks.map_err(|error| failed(error.to_string()))?.1)
+                }
+            };
+            let added = self.assigned.add_partition_offset(topic, partition.id(), offset);
             added.map_err(|error| failed(error.to_string()))?;
         }
         self.keep_places();

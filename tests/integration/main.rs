@@ -5,5 +5,6 @@
 mod support;
 
 mod cli;
+mod dev;
 mod the_judge;
 mod vectors;
