@@ -3,6 +3,7 @@
 //! A JSON line has `timestamp`, `level`, `target`, `message` and the event's own fields beside them, so that a collector
 //! finds `{"message":"intake listening","address":"…"}` without digging.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal};
 
 use tracing::Subscriber;
@@ -23,7 +24,7 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     // The settings were checked; what cannot be read would be a slip here and must not silence the log.
-    let filter = EnvFilter::builder().parse(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::builder().parse(level(&log.level)).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
@@ -40,6 +41,12 @@ where
     } else {
         Box::new(builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish())
     }
+}
+
+/// At `info`, without the HTTP server's own account of its threads; who names it gets it.
+fn level(given: &str) -> Cow<'_, str> {
+    let is_info = given.split(',').any(|part| part.trim().eq_ignore_ascii_case("info"));
+    if is_info { format!("actix_server=warn,{given}").into() } else { given.into() }
 }
 
 #[cfg(test)]
@@ -69,6 +76,7 @@ mod tests {
         tracing::subscriber::with_default(subscriber(&log, is_terminal, move || writer.clone()), || {
             tracing::info!(address = "127.0.0.1:1", events = 2, "intake listening");
             tracing::debug!("not of interest");
+            tracing::info!(target: "actix_server::accept", "accept thread stopped");
         });
         String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
     }
@@ -93,6 +101,7 @@ mod tests {
     #[test]
     fn the_level_may_name_modules() {
         assert_eq!(logged(LogFormat::Json, "error", false), "");
+        assert_eq!(logged(LogFormat::Json, "info,actix_server=info", false).lines().count(), 2);
         let level = "error,retell_bridge::cli=debug";
         assert_eq!(logged(LogFormat::Json, level, false).lines().count(), 2);
     }

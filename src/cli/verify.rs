@@ -32,7 +32,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let keys = args.key.keys()?;
     let body = body()?.into();
-    let header = args.signature.trim().as_bytes();
+    let header = args.signature.as_bytes();
     let now_ms = args.now.unwrap_or_else(now_ms);
     match signature::verify([header].into_iter(), body, &keys, now_ms, WINDOW_MS) {
         Ok(proof) => {

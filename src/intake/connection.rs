@@ -157,6 +157,11 @@ impl Connection {
         std::mem::take(&mut state.held_bytes)
     }
 
+    /// The present request was authenticated.
+    pub(super) fn prove(&self) {
+        self.state().is_proven = true;
+    }
+
     /// Whether the connection must be closed with its answer.
     pub(super) fn is_evicted(&self) -> bool {
         self.state().evicted

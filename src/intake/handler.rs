@@ -90,6 +90,7 @@ impl Desk {
         let now_ms = now_ms();
         let received_at_ms = now_ms.saturating_sub(ms(request.elapsed()));
         let event = self.authenticate(source, http, body, now_ms, received_at_ms)?;
+        request.connection().prove();
         self.keep(source, event, held, request).await.map_err(No::from)
     }
 

@@ -56,6 +56,7 @@ use crate::metrics::Metrics;
 use crate::signature::ApiKey;
 
 pub use keys::{KeyFileError, keys_of_file};
+pub use routes::without_slash;
 pub use voice::{Observer, Seen};
 
 /// Queues one record in the journal; `Journal::append`. Must not block. On `Err`, `done` was not called.

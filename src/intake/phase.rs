@@ -41,12 +41,13 @@ pub(super) enum Verdict {
 
 /// How far behind a connection is, in the order in which they go: the largest first.
 ///
-/// First those that are unwelcome or have had their answer; then those slower than the slowest that is waited for, by
-/// how much; then by age. Age rather than rate between those that are fast enough: who sent much at once and then
+/// First those that are unwelcome or have had their answer; then those that never brought an authenticated event, which a
+/// flood cannot do; among equals those slower than the slowest that is waited for, by how much; then by age. Age rather than rate between those that are fast enough: who sent much at once and then
 /// stands still would otherwise outlive every newcomer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Behind {
     pub is_first_to_go: bool,
+    pub is_unproven: bool,
     /// Milliseconds behind [`RATE_MIN_BYTES`]; of a quiet connection, how long it has been so. 0 up to a second.
     pub lag_ms: u64,
     pub age: Duration,
@@ -64,6 +65,8 @@ pub(super) struct State {
     /// The reader has let the parser look at a full head once.
     pub head_was_looked_at: bool,
     pub verdict: Option<Verdict>,
+    /// An authenticated event came over it.
+    pub is_proven: bool,
     /// Ended for the sake of another, or never given a place: it does not count among the connections, and must be
     /// closed.
     pub evicted: bool,
@@ -82,6 +85,7 @@ impl State {
             held_bytes: 0,
             head_was_looked_at: false,
             verdict: None,
+            is_proven: false,
             evicted: is_spare,
             waker: None,
         }
@@ -123,7 +127,8 @@ impl State {
             return None;
         }
         let lag_ms = Some(self.lag_ms(now)).filter(|lag_ms| *lag_ms > LAG_FORGIVEN_MS).unwrap_or(0);
-        Some(Behind { is_first_to_go: self.phase == Phase::Closing, lag_ms, age: self.age(now) })
+        let (is_first_to_go, is_unproven) = (self.phase == Phase::Closing, !self.is_proven);
+        Some(Behind { is_first_to_go, is_unproven, lag_ms, age: self.age(now) })
     }
 
     fn age(&self, now: Instant) -> Duration {

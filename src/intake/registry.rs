@@ -186,7 +186,8 @@ impl Crowd {
         let mut order: Vec<(Behind, &Arc<Connection>)> = all.filter(|(behind, _)| may_end(behind)).collect();
         order.sort_unstable_by_key(|(behind, _)| std::cmp::Reverse(*behind));
         let others = order.iter().skip(1).take(EVICTED_AT_ONCE - 1);
-        let slow = others.take_while(|(behind, _)| behind.is_first_to_go || behind.lag_ms > 0).count();
+        let is_slow = |behind: &Behind| behind.is_first_to_go || (behind.is_unproven && behind.lag_ms > 0);
+        let slow = others.take_while(|(behind, _)| is_slow(behind)).count();
         order.truncate(1 + slow);
         let held: Vec<usize> = order.iter().filter_map(|(_, one)| one.evict(now)).collect();
         self.counted -= held.len();
@@ -238,6 +239,18 @@ mod tests {
         let (_, newcomer) = registry.admit(PEER, true).unwrap();
         assert_eq!(newcomer.standing(), Standing::Welcome);
         assert!(slow.is_evicted() && !fast.is_evicted() && !whole.is_evicted());
+    }
+
+    #[test]
+    fn who_has_brought_an_authenticated_event_outlives_who_has_not() {
+        let registry = registry(2, 1);
+        let proven = reading(&registry, 1_900);
+        proven.prove();
+        proven.whole();
+        proven.end_of_request(Instant::now() - Duration::from_secs(60));
+        let fresh = reading(&registry, 10);
+        registry.admit(PEER, true).unwrap();
+        assert!(fresh.is_evicted() && !proven.is_evicted());
     }
 
     #[test]

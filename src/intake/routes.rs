@@ -92,7 +92,8 @@ impl Routes {
     }
 }
 
-fn without_slash(path: &str) -> &str {
+/// A path with and without a slash at its end is one path, in requests and so in the settings.
+pub fn without_slash(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 

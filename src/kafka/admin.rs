@@ -17,9 +17,9 @@ use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::Options;
+use super::alter;
 use super::context::{Context, Reach};
 use super::settings::{self, SettingsError};
-use super::alter;
 
 /// One request.
 const REQUEST_FOR: Duration = Duration::from_secs(5);

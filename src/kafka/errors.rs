@@ -10,17 +10,20 @@ use crate::publisher::{Action, DeliveryError, INVALID, PURGED, TOO_LARGE};
 /// Reasons, each with the codes that it stands for. A code that is not named is `other`.
 const WAITS: &[(&str, &[Code])] = &[
     ("timed_out", &[Code::MessageTimedOut, Code::OperationTimedOut, Code::RequestTimedOut, Code::QueueFull]),
-    ("unavailable", &[
-        Code::AllBrokersDown,
-        Code::BrokerTransportFailure,
-        Code::BrokerDestroy,
-        Code::Resolve,
-        Code::NetworkException,
-        Code::BrokerNotAvailable,
-        Code::LeaderNotAvailable,
-        Code::NotLeaderForPartition,
-        Code::ReplicaNotAvailable,
-    ]),
+    (
+        "unavailable",
+        &[
+            Code::AllBrokersDown,
+            Code::BrokerTransportFailure,
+            Code::BrokerDestroy,
+            Code::Resolve,
+            Code::NetworkException,
+            Code::BrokerNotAvailable,
+            Code::LeaderNotAvailable,
+            Code::NotLeaderForPartition,
+            Code::ReplicaNotAvailable,
+        ],
+    ),
     ("authentication_failed", &[Code::Authentication, Code::SaslAuthenticationFailed, Code::SSL]),
     ("unknown_topic", &[Code::UnknownTopic, Code::UnknownTopicOrPartition, Code::UnknownPartition]),
     ("topic_authorization_failed", &[Code::TopicAuthorizationFailed]),
@@ -130,7 +133,8 @@ mod tests {
     #[test]
     fn every_reason_is_in_the_closed_list_once() {
         let named = WAITS.iter().chain(ENDS).map(|(reason, _)| *reason);
-        let mut reasons: Vec<&str> = named.chain(ASIDE.iter().map(|(reason, ..)| *reason)).chain([OTHER, SETTINGS]).collect();
+        let mut reasons: Vec<&str> =
+            named.chain(ASIDE.iter().map(|(reason, ..)| *reason)).chain([OTHER, SETTINGS]).collect();
         let mut listed = REASONS.to_vec();
         reasons.sort_unstable();
         listed.sort_unstable();

@@ -10,11 +10,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
 
+use super::Options;
 use super::context::{Context, Reach};
 use super::errors::{self, REASONS};
 use super::prober::Prober;
 use super::settings::{self, SettingsError};
-use super::Options;
 use crate::publisher::{Action, Delivery, DeliveryError, Producer, Receipt, SendError, TopicState};
 
 /// How long an old producer may take to give its receipts.

@@ -212,7 +212,8 @@ pub(super) fn secrets(config: &ClientConfig) -> Vec<String> {
     // `config_map` gives the names, and the values of most, but hides the secret ones.
     let is_secret = |name: &str| {
         let is_file = name.ends_with(".location");
-        let words = ["password", "secret", "username", "key", "pem", "token", "jaas", "oauthbearer.config", "principal"];
+        let words =
+            ["password", "secret", "username", "key", "pem", "token", "jaas", "oauthbearer.config", "principal"];
         !is_file && words.iter().any(|word| name.contains(word))
     };
     let names = config.config_map().into_keys().filter(|name| is_secret(name));
@@ -294,7 +295,10 @@ pub(in crate::kafka) mod tests {
         options.properties_files.insert("sasl.password".into(), file.path().into());
         assert_eq!(producer(&options, false).unwrap().get("sasl.password"), Some("hunter2-hunter2"));
         let refusal = options.check().unwrap_err().to_string();
-        assert!(refusal.contains("security.protocol") && !refusal.contains("hunter") && !refusal.contains("other-secret"), "{refusal}");
+        assert!(
+            refusal.contains("security.protocol") && !refusal.contains("hunter") && !refusal.contains("other-secret"),
+            "{refusal}"
+        );
         options.properties_files.insert("sasl.password".into(), "/nowhere/at/all".into());
         assert_eq!(options.check().unwrap_err().path, "kafka.properties_files.sasl.password");
     }

@@ -1,5 +1,6 @@
 //! The producer, the prober and the reader against librdkafka's mock cluster, in this process.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::mocking::MockCluster;
@@ -8,8 +9,14 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::consumer::{Reader, Start, TopicRecord};
 use super::settings::tests::options;
-use super::{KafkaProducer, Options, topics};
+use super::{KafkaProducer, Options};
+use crate::event::{Event, Kind};
+use crate::health::Health;
+use crate::journal::{self, Journal, storage::Disk};
+use crate::kafka::topics as plan;
+use crate::metrics::Metrics;
 use crate::publisher::{Action, Delivery, Producer, Receipt, SendError, TOO_LARGE, TopicState};
+use crate::publisher::{Publisher, Topics};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -193,17 +200,74 @@ fn a_full_queue_takes_the_same_record_later() {
 }
 
 #[test]
+fn what_the_journal_has_synced_is_soon_on_its_topic_and_a_second_start_sends_nothing_again() {
+    let bench = Bench::new(&[]);
+    let names = topics().lanes();
+    names.iter().for_each(|name| bench.topic(name));
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..2 {
+        let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
+        let disk = Arc::new(Disk::new(folder.path()).unwrap());
+        let (journal, recovered) = Journal::open(disk, journal_options(), metrics.clone(), health.clone()).unwrap();
+        let producer = KafkaProducer::new(bench.options.clone(), names.clone()).unwrap();
+        let publisher =
+            Publisher::start(&topics(), Box::new(producer), &journal, &recovered, metrics.clone(), health).unwrap();
+        (0..200).for_each(|number| append(&journal, number));
+        assert_eq!(publisher.stop(Instant::now() + PATIENCE), 0);
+        journal.close().unwrap();
+        let published = r#"events_published_total{topic="retell.call_ended"} 200"#;
+        assert!(metrics.scrape().contains(published), "round {round}: {}", metrics.scrape());
+    }
+}
+
+fn topics() -> Topics {
+    let types = Kind::KNOWN.to_vec();
+    Topics { prefix: "retell.".into(), source_prefixes: [].into(), types, all: None, overrides: [].into() }
+}
+
+fn journal_options() -> journal::Options {
+    let mut options = journal::Options {
+        segment_bytes: 1024 * 1024,
+        size_max_bytes: 0,
+        retention: Duration::from_secs(3_600),
+        quarantine_retention: Duration::from_secs(3_600),
+        checkpoint_every: Duration::from_millis(100),
+        allow_ephemeral: true,
+    };
+    options.size_max_bytes = 4 * options.size_least_bytes();
+    options
+}
+
+/// Returns when it is synced.
+fn append(journal: &Journal, number: usize) {
+    let body = format!(r#"{{"event":"call_ended","call":{{"call_id":"c{number}"}}}}"#);
+    let event = Event::unsigned("default", 1, body.into());
+    let (done, synced) = std::sync::mpsc::channel();
+    let append = journal::Append {
+        tag: event.identity(&event.peek()).0,
+        received_at_ms: 1,
+        payload: event.encode(),
+        done: Box::new(move |outcome| done.send(outcome).unwrap()),
+    };
+    journal.append(append).unwrap();
+    synced.recv().unwrap().unwrap();
+}
+
+#[test]
 fn the_plan_names_what_is_missing_and_says_what_it_cannot_know() {
     let bench = Bench::new(&[]);
-    let shape = topics::Shape { partitions: 6, ..Default::default() };
+    let shape = plan::Shape { partitions: 6, ..Default::default() };
     // The mock cluster does not answer about settings, which leaves the limits unknown.
-    let plan = topics::plan(&bench.options, &["t".into(), "new".into()], &shape).unwrap();
-    let step = |topic: &str, wanted: fn(&topics::Step) -> bool| {
-        plan.iter().any(|found| found.topic == topic && wanted(&found.step))
+    let found = plan::plan(&bench.options, &["t".into(), "new".into()], &shape).unwrap();
+    let step = |topic: &str, wanted: fn(&plan::Step) -> bool| {
+        found.iter().any(|lack| lack.topic == topic && wanted(&lack.step))
     };
-    assert!(step("new", |step| matches!(step, topics::Step::Create { partitions: 6, .. })), "{plan:?}");
-    assert!(step("t", |step| matches!(step, topics::Step::LimitUnknown { .. })), "{plan:?}");
-    assert!(step("t", |step| matches!(step, topics::Step::AddPartitions { from: 2, to: 6, allowed: false })), "{plan:?}");
+    assert!(step("new", |step| matches!(step, plan::Step::Create { partitions: 6, .. })), "{found:?}");
+    assert!(step("t", |step| matches!(step, plan::Step::LimitUnknown { .. })), "{found:?}");
+    assert!(
+        step("t", |step| matches!(step, plan::Step::AddPartitions { from: 2, to: 6, allowed: false })),
+        "{found:?}"
+    );
 }
 
 #[test]

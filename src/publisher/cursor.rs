@@ -6,7 +6,7 @@ use crate::event::{Event, Peek};
 use crate::journal::{Item, Position, Record};
 
 use super::routing::{Route, Router};
-use super::source::{ReadNext, Source};
+use super::source::{Read, ReadNext, Source};
 
 /// A record as read.
 pub(super) struct Arrived {
@@ -115,11 +115,14 @@ impl Cursor {
         loop {
             let reader = self.reader.get_or_insert_with(|| (source.reader)(self.next));
             match reader().inspect_err(|_| self.reader = None)? {
-                None => return Ok(None),
-                Some(Item::Damaged { until, .. }) => self.next = self.next.max(until),
+                Read::End(end) => {
+                    self.next = self.next.max(end);
+                    return Ok(None);
+                }
+                Read::Item(Item::Damaged { until, .. }) => self.next = self.next.max(until),
                 // A reader may begin at the start of a batch.
-                Some(Item::Record(record)) if record.position < self.next => {}
-                Some(Item::Record(record)) => {
+                Read::Item(Item::Record(record)) if record.position < self.next => {}
+                Read::Item(Item::Record(record)) => {
                     self.next = record.position;
                     return Ok(Some(record));
                 }

@@ -1,11 +1,15 @@
 //! The small commands: what they print, where, and with which exit code.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use retell_bridge::admin::Admin;
 use retell_bridge::health::Health;
+use retell_bridge::journal::storage::Disk;
+use retell_bridge::journal::{Append, Journal, Options};
 use retell_bridge::metrics::Metrics;
 
 const KEY: &str = "key_made_up_for_tests";
@@ -218,4 +222,66 @@ fn health_asks_the_admin_listener_and_repeats_its_reason() {
     assert_eq!(gone.code, Some(1));
     is_one_line(&gone);
     assert!(gone.stderr.contains("does not answer"), "{}", gone.stderr);
+}
+
+/// A journal with `records` records, closed.
+fn journal(dir: &Path, records: u8) {
+    let options = Options {
+        segment_bytes: 1 << 20,
+        size_max_bytes: 64 << 20,
+        retention: Duration::from_secs(3_600),
+        quarantine_retention: Duration::from_secs(3_600),
+        checkpoint_every: Duration::from_millis(10),
+        allow_ephemeral: true,
+    };
+    let disk = Arc::new(Disk::new(dir).unwrap());
+    let (journal, _) = Journal::open(disk, options, Arc::new(Metrics::new()), Arc::new(Health::default())).unwrap();
+    for number in 1..=records {
+        let (sender, done) = mpsc::channel();
+        let append = Append {
+            tag: [number; 16],
+            received_at_ms: 1_714_608_491_736,
+            payload: [vec![number; 100].into(), vec![0xee; 5_000].into()],
+            done: Box::new(move |outcome| sender.send(outcome.map(|_| ())).unwrap()),
+        };
+        journal.append(append).unwrap();
+        done.recv().unwrap().unwrap();
+    }
+    journal.close().unwrap();
+}
+
+#[test]
+fn a_journal_is_shown_and_its_damage_found() {
+    let folder = tempfile::tempdir().unwrap();
+    journal(folder.path(), 3);
+    let dir = folder.path().to_str().unwrap();
+    let shown = run(&["journal", "inspect", dir]);
+    assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""));
+    assert!(shown.stdout.contains("3 records") && shown.stdout.contains(", sound\n"), "{}", shown.stdout);
+    assert_eq!(run(&["journal", "verify", dir]).code, Some(0));
+
+    let json: serde_json::Value = serde_json::from_str(&run(&["journal", "inspect", dir, "--json"]).stdout).unwrap();
+    assert_eq!((&json["records"], &json["sound"]), (&3.into(), &true.into()));
+
+    // One bit of the second record's body.
+    let used = |path: &Path| std::fs::read(path).unwrap().windows(100).any(|bytes| bytes == [2; 100]);
+    let files = std::fs::read_dir(folder.path().join("journal")).unwrap().map(|entry| entry.unwrap().path());
+    let segment = files.into_iter().find(|path| used(path)).unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = bytes.windows(100).position(|bytes| bytes == [2; 100]).unwrap() + 200;
+    bytes[at] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+    let found = run(&["journal", "verify", dir]);
+    assert_eq!(found.code, Some(1), "{}", found.stdout);
+    assert!(found.stdout.contains("lost positions 2\n"), "{}", found.stdout);
+    assert_eq!(std::fs::read(&segment).unwrap(), bytes, "verify changes nothing");
+}
+
+#[test]
+fn where_no_journal_is_the_line_says_which_folder_to_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(&["journal", "inspect", folder.path().to_str().unwrap()]);
+    assert_eq!(ran.code, Some(1));
+    is_one_line(&ran);
+    assert!(ran.stderr.contains("name the folder of `journal.dir`"), "{}", ran.stderr);
 }

@@ -45,7 +45,7 @@ pub fn intake(given: &Given, sources: Vec<SourceOptions>, findings: &mut Finding
         let problem = format!("{} events would take gigabytes of memory", given.duplicates.events_max);
         findings.add("duplicates.events_max", problem, format!("write at most {DUPLICATE_EVENTS_MAX}"));
     }
-    let health_path = given.intake.health_path.trim();
+    let health_path = intake::without_slash(given.intake.health_path.trim());
     if !health_path.is_empty() {
         path_is_plain(health_path, "intake.health_path", findings);
     }

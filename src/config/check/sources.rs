@@ -28,7 +28,7 @@ pub fn checked(given: &Given, keys: Keys, findings: &mut Findings) -> Vec<Source
         let at = format!("sources.{name}");
         name_is_plain(name, &at, findings);
         let default = (name == DEFAULT_SOURCE).then_some(DEFAULT_PATH);
-        let path = source.path.as_deref().filter(|path| !path.is_empty()).or(default);
+        let path = source.path.as_deref().filter(|path| !path.is_empty()).or(default).map(crate::intake::without_slash);
         let at_path = format!("{at}.path");
         match path {
             None => {
@@ -82,12 +82,10 @@ fn name_is_plain(name: &str, at: &str, findings: &mut Findings) {
 /// What is wrong with an HTTP path, if something is.
 pub fn path_is_plain(path: &str, at: &str, findings: &mut Findings) {
     let plain = |each: char| each.is_ascii_alphanumeric() || matches!(each, '-' | '_' | '.' | '~' | '/');
-    let problem = if !path.starts_with('/') {
-        "does not begin with /"
-    } else if path == "/" {
+    let problem = if path.is_empty() {
         "is only a slash"
-    } else if path.ends_with('/') {
-        "ends with a slash; requests may, the setting does not"
+    } else if !path.starts_with('/') {
+        "does not begin with /"
     } else if path.contains('?') {
         "has a query; it is ignored in requests, whatever it says"
     } else if path.split('/').any(|part| matches!(part, "." | "..")) || path.contains("//") {

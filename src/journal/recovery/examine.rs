@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::frame::{BATCH_RECORDS_MAX, FRAME_HEADER_BYTES, Kind};
+use super::super::frame::{BATCH_RECORDS_MAX, BLOCK_BYTES, FRAME_HEADER_BYTES, Kind};
 use super::super::quarantine::Damage;
 use super::super::salvage::{self, Salvaged};
 use super::super::segment::{Name, SEGMENT_HEADER_BYTES, decode_list};
@@ -25,6 +25,8 @@ pub struct Subject {
     pub identity: Option<JournalId>,
     /// Where the segment before it ended, if that is known.
     pub begin: Option<Position>,
+    /// Where it may have begun, if nothing else tells: nothing before it is missed.
+    pub floor: Position,
     /// How long the file is.
     pub bytes: u64,
     /// Everything before it was synced; the segment holds what is missing.
@@ -52,12 +54,13 @@ pub fn examine(
     subject: &Subject,
     take: &mut dyn FnMut(&Bytes, &record::Found) -> io::Result<()>,
 ) -> io::Result<Examined> {
-    let begin = subject.begin.unwrap_or(Position(1));
-    let mut walk = Walk::new(subject.file.clone(), subject.number, subject.identity, begin);
+    let begin = subject.begin.unwrap_or(subject.floor).max(Position(1));
+    let accepted_from = subject.begin.unwrap_or(Position(1));
+    let mut walk = Walk::new(subject.file.clone(), subject.number, subject.identity, accepted_from);
     let mut examined = Examined {
         identity: subject.identity,
         begin,
-        end: begin,
+        end: Position(0),
         data_end: SEGMENT_HEADER_BYTES,
         closed_at: None,
         newest_ms: 0,
@@ -72,7 +75,10 @@ pub fn examine(
         }
         first = false;
         let salvaged = match piece {
-            Piece::Hole(Hole { used_bytes: 0, until: None, .. }) => break,
+            Piece::Hole(Hole { used_bytes: 0, until: None, at, .. }) => {
+                examined.end_in_nothing(subject, at, walk.expected());
+                break;
+            }
             Piece::Hole(hole) => examined.pass_hole(&mut walk, subject, &hole)?,
             Piece::Frame { at, header } if header.kind == Kind::Closing => {
                 let length = u64::from(header.payload_bytes);
@@ -80,7 +86,7 @@ pub fn examine(
                 let end = at + header.disk_bytes();
                 if decode_list(&payload).is_none() {
                     let what = "the list at the end of a segment is broken, its records are not";
-                    examined.damaged(Damage { segment: number, bytes: at..end, positions: Vec::new(), what });
+                    examined.damaged(Damage { segment: number, bytes: at..end, positions: 0..0, what });
                 }
                 examined.closed_at = Some(end);
                 break;
@@ -97,12 +103,10 @@ pub fn examine(
             examined.newest_ms = examined.newest_ms.max(found.received_at_ms);
             examined.end = examined.end.max(Position(found.position.0 + 1));
         }
-        if let Some(damage) = salvaged.damage {
-            examined.damages.push((damage, true));
-        }
+        examined.damages.extend(salvaged.damages.into_iter().map(|damage| (damage, true)));
     }
     examined.identity = walk.identity();
-    examined.end = examined.end.max(walk.expected());
+    examined.end = examined.end.max(walk.expected()).max(examined.begin);
     Ok(examined)
 }
 
@@ -117,19 +121,31 @@ impl Examined {
         self.damages.iter_mut().for_each(|(_, at_end)| *at_end = false);
     }
 
+    /// Zeros up to the end of the file: ordinary, unless more was synced.
+    fn end_in_nothing(&mut self, subject: &Subject, at: u64, expected: Position) {
+        let expected = expected.max(self.end);
+        if expected < subject.at_least {
+            let (bytes, positions) = (at..subject.bytes.min(at + BLOCK_BYTES), expected.0..subject.at_least.0);
+            let what = "frames are gone, zeros stand in their place";
+            self.damaged(Damage { segment: subject.number, bytes, positions, what });
+        }
+    }
+
     /// What a hole still holds; where nothing follows, it may hold a batch that nothing else names.
     fn pass_hole(&mut self, walk: &mut Walk, subject: &Subject, hole: &Hole) -> io::Result<Salvaged> {
         self.behind_all();
         self.data_end = hole.at + hole.used_bytes;
-        let batch_end = Position(hole.from.0 + BATCH_RECORDS_MAX as u64);
+        let from = hole.from.max(self.begin);
+        let batch_end = Position(from.0 + BATCH_RECORDS_MAX as u64);
         let until = hole.until.unwrap_or(batch_end.max(subject.at_least));
-        let positions = hole.from.0..until.0;
+        let positions = from.0.min(until.0)..until.0;
         let mut salvaged = salvage::hole(walk, subject.number, hole, positions, subject.bytes)?;
-        if let (None, Some(damage)) = (hole.until, salvaged.damage.as_mut()) {
-            let named = salvaged.records.last().map_or(hole.from.0, |found| found.position.0 + 1);
+        if hole.until.is_none() {
+            let named = salvaged.records.last().map_or(from.0, |found| found.position.0 + 1);
             let known = named.max(subject.at_least.0);
-            damage.positions.iter_mut().for_each(|range| range.end = range.end.min(known));
-            damage.positions.retain(|range| !range.is_empty());
+            for Damage { positions, .. } in &mut salvaged.damages {
+                positions.end = positions.end.min(known).max(positions.start);
+            }
         }
         Ok(salvaged)
     }
@@ -151,6 +167,7 @@ impl Recoverer<'_> {
             number: found.number,
             identity: found.identity(),
             begin: before,
+            floor: self.settled,
             bytes: found.bytes,
             at_least: next.map_or(Position(0), |next| next.begin),
         };
@@ -168,10 +185,7 @@ impl Recoverer<'_> {
                 let what = "the end of a closed segment is broken, its records are not";
                 let from = examined.data_end.min(found.bytes);
                 let bytes = from..found.bytes.min(from + 4096);
-                self.damaged(
-                    found.file.as_ref(),
-                    &Damage { segment: found.number, bytes, positions: Vec::new(), what },
-                );
+                self.damaged(found.file.as_ref(), &Damage { segment: found.number, bytes, positions: 0..0, what });
             }
             _ => {}
         }

@@ -9,11 +9,11 @@
 
 pub mod examine;
 mod rewrite;
-mod survey;
+pub mod survey;
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoint::{self, Checkpoint, CheckpointFile, SLOT_BYTES, Slots};
@@ -76,15 +76,15 @@ impl Recoverer<'_> {
     fn run(&mut self, new_identity: JournalId) -> Result<Recovery, OpenError> {
         self.make_folders()?;
         let (file, slots) = self.read_checkpoint()?;
-        let survey = survey::survey(self.storage, self.options)?;
+        let survey = survey::survey(self.storage)?;
         let told = self.judge_checkpoint(&file, slots.as_ref(), &survey);
         self.synced_up_to = told.as_ref().map_or(Position(0), |told| told.synced_up_to);
         self.settled = told.as_ref().and_then(Checkpoint::lowest).unwrap_or_default();
 
-        let Survey { used, spares, leftover, highest_number } = survey;
-        let fresh = used.is_empty() && spares.is_empty() && file.is_none();
+        let Survey { used, blank, leftover, unfinished, highest_number } = survey;
+        let fresh = used.is_empty() && blank.is_empty() && file.is_none();
+        let mut spares = self.tidy(blank, &unfinished)?;
         let known = used.iter().rev().find_map(|found| found.identity()).or(told.as_ref().map(|told| told.identity));
-        let mut spares: VecDeque<Spare> = spares.into();
         let mut segments = self.take_in(used, &mut spares, leftover, known.unwrap_or(new_identity))?;
         self.look_for_gaps(&segments);
 
@@ -172,7 +172,7 @@ impl Recoverer<'_> {
         slots: Option<&Slots>,
         survey: &Survey,
     ) -> Option<Checkpoint> {
-        let any_segment = !survey.used.is_empty() || !survey.spares.is_empty();
+        let any_segment = !survey.used.is_empty() || !survey.blank.is_empty();
         let Some((file, slots)) = file.as_ref().zip(slots) else {
             if any_segment {
                 tracing::error!("checkpoint missing: every lane starts from the oldest segment, with duplicates");
@@ -186,13 +186,35 @@ impl Recoverer<'_> {
             let whole = 0..2 * SLOT_BYTES;
             let what =
                 "both checkpoint slots are broken or of another journal: every lane starts from the oldest segment";
-            self.damaged(file.as_ref(), &Damage { segment: 0, bytes: whole, positions: Vec::new(), what });
+            self.damaged(file.as_ref(), &Damage { segment: 0, bytes: whole, positions: 0..0, what });
         } else if slots.iter().any(Result::is_err) {
             tracing::warn!(
                 "one checkpoint slot is broken, as after a crash while it was written: the other one counts"
             );
         }
         newest
+    }
+
+    /// Removes what was still being made, and what cannot be a spare.
+    fn tidy(&self, blank: Vec<Found>, unfinished: &[PathBuf]) -> Result<VecDeque<Spare>, OpenError> {
+        for path in unfinished {
+            self.storage.remove(path).map_err(failed_at("remove", path))?;
+        }
+        let mut spares = VecDeque::new();
+        for found in blank {
+            let segment_bytes = self.options.segment_bytes;
+            match found.header {
+                Some(header) if header.segment_bytes == found.bytes && found.bytes == segment_bytes => {
+                    spares.push_back(Spare { file: found.file, header });
+                }
+                _ => {
+                    let path = Name::Segment(found.number).path();
+                    tracing::warn!(segment = found.number, "journal: a spare of another size, or broken, is removed");
+                    self.storage.remove(&path).map_err(failed_at("remove", &path))?;
+                }
+            }
+        }
+        Ok(spares)
     }
 
     /// Brings every segment that holds something to where it is closed or known for damaged.
@@ -205,14 +227,15 @@ impl Recoverer<'_> {
     ) -> Result<Vec<SegmentMeta>, OpenError> {
         let mut metas: Vec<SegmentMeta> = Vec::with_capacity(used.len());
         let last_number = used.last().map(|found| found.number);
-        if let Some(number) = leftover.filter(|number| Some(*number) != last_number) {
+        let unclosed = used.last().filter(|last| last.footer.is_none() || last.is_full_length());
+        if let Some(number) = leftover.filter(|number| unclosed.is_none_or(|last| last.number != *number)) {
             let path = Name::Rewrite(number).path();
             self.storage.remove(&path).map_err(failed_at("remove", &path))?;
         }
         for (index, found) in used.iter().enumerate() {
             if found.header.is_none() {
                 let what = "a segment's header is broken";
-                let damage = Damage { segment: found.number, bytes: 0..4096, positions: Vec::new(), what };
+                let damage = Damage { segment: found.number, bytes: 0..4096, positions: 0..0, what };
                 self.damaged(found.file.as_ref(), &damage);
             }
             let before = metas.last().filter(|meta| meta.number + 1 == found.number).map(|meta| meta.end);
@@ -326,7 +349,7 @@ impl Recoverer<'_> {
         let kept = quarantine::keep(self.storage, file, damage, self.now_ms);
         quarantine::tell(damage, &kept);
         if !matches!(kept, Ok(false)) {
-            self.corrupt_bytes += damage.bytes.end - damage.bytes.start;
+            self.corrupt_bytes += damage.counted_bytes();
         }
     }
 }

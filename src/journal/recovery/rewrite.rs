@@ -156,6 +156,7 @@ impl Recoverer<'_> {
             number: found.number,
             identity: Some(identity),
             begin: before,
+            floor: self.settled,
             bytes: found.bytes,
             at_least: self.synced_up_to,
         };
@@ -202,12 +203,12 @@ impl Recoverer<'_> {
     /// Tells a torn tail from damage; both are copied before the old file goes.
     fn tell_end(&mut self, found: &Found, examined: &Examined) {
         for (damage, at_end) in &examined.damages {
-            let covered = damage.positions.iter().any(|range| range.start < self.synced_up_to.0);
+            let covered = damage.positions.start < damage.positions.end.min(self.synced_up_to.0);
             if !at_end || covered {
                 self.damaged(found.file.as_ref(), damage);
                 continue;
             }
-            self.torn_bytes += damage.bytes.end - damage.bytes.start;
+            self.torn_bytes += damage.counted_bytes();
             let kept = quarantine::keep(self.storage, found.file.as_ref(), damage, self.now_ms);
             tracing::warn!(
                 segment = found.number,

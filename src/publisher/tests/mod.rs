@@ -13,7 +13,7 @@ use bytes::Bytes;
 use self::kafka::{Cluster, Scripted};
 use super::core::{Core, Now, Pace};
 use super::routing::{Router, Topics};
-use super::source::Source;
+use super::source::{Read, Source};
 use crate::event::{Event, Kind};
 use crate::health::Health;
 use crate::journal::{Item, JournalId, LaneMark, Position, Record};
@@ -22,11 +22,30 @@ use crate::metrics::Metrics;
 const JOURNAL: JournalId = JournalId([7; 16]);
 const START_MS: u64 = 1_700_000_000_000;
 
+/// What has one position in the journal.
+#[derive(Clone)]
+enum Slot {
+    Record(Bytes),
+    /// It was damaged, and is quarantined.
+    Damaged,
+    /// No record ever had it.
+    Gap,
+}
+
+impl Slot {
+    fn record(&self) -> Option<&Bytes> {
+        match self {
+            Slot::Record(payload) => Some(payload),
+            Slot::Damaged | Slot::Gap => None,
+        }
+    }
+}
+
 /// A journal in memory.
 #[derive(Default)]
 struct Memory {
-    /// The record at index i has position i + 1.
-    records: Vec<Result<Bytes, ()>>,
+    /// What is at index i has position i + 1.
+    records: Vec<Slot>,
     marks: Vec<LaneMark>,
     dead: BTreeMap<String, Vec<u8>>,
     is_full: bool,
@@ -109,6 +128,14 @@ impl Bench {
         self.body(body.into())
     }
 
+    /// Journals as many: kind, key and filler of each by its number.
+    fn events<K: Into<String>>(&self, count: u64, of: impl Fn(u64) -> (&'static str, K, usize)) {
+        for number in 0..count {
+            let (kind, key, bytes) = of(number);
+            self.event(kind, &key.into(), bytes);
+        }
+    }
+
     fn body(&self, body: Bytes) -> u64 {
         let event = Event::unsigned("default", self.now.wall_ms, body);
         self.record(Bytes::from(event.encode().concat()))
@@ -116,7 +143,7 @@ impl Bench {
 
     fn record(&self, payload: Bytes) -> u64 {
         let mut memory = self.memory();
-        memory.records.push(Ok(payload));
+        memory.records.push(Slot::Record(payload));
         memory.records.len() as u64
     }
 
@@ -140,6 +167,16 @@ impl Bench {
     fn run(&mut self, ms: u64) {
         let until = self.now.mono + Duration::from_millis(ms);
         while self.now.mono < until {
+            self.step();
+        }
+    }
+
+    /// Steps until it holds; panics when that takes more than `ms`.
+    #[track_caller]
+    fn run_until(&mut self, ms: u64, holds: impl Fn(&Bench) -> bool) {
+        let until = self.now.mono + Duration::from_millis(ms);
+        while !holds(self) {
+            assert!(self.now.mono < until, "not within {ms} ms; marks {:?}", self.memory().marks);
             self.step();
         }
     }
@@ -198,19 +235,23 @@ fn source(memory: &Arc<Mutex<Memory>>, cluster: &Arc<Mutex<Cluster>>, topics: &T
     }
 }
 
-fn read(memory: &mut Memory, next: &mut u64) -> Result<Option<Item>, String> {
+fn read(memory: &mut Memory, next: &mut u64) -> Result<Read, String> {
     if memory.read_fails {
         return Err("input/output error".into());
     }
-    let position = Position(*next);
-    let Some(record) = memory.records.get(*next as usize - 1).cloned() else { return Ok(None) };
-    *next += 1;
-    memory.reads += 1;
-    Ok(Some(match record {
-        Err(()) => Item::Damaged { from: position, until: Position(*next) },
-        Ok(payload) => {
-            let received_at_ms = Event::decode(payload.clone()).map_or(START_MS, |event| event.received_at_ms());
-            Item::Record(Record { position, journal: JOURNAL, tag: [1; 16], received_at_ms, payload })
-        }
-    }))
+    loop {
+        let position = Position(*next);
+        let Some(slot) = memory.records.get(*next as usize - 1).cloned() else { return Ok(Read::End(position)) };
+        *next += 1;
+        let item = match slot {
+            Slot::Gap => continue,
+            Slot::Damaged => Item::Damaged { from: position, until: Position(*next) },
+            Slot::Record(payload) => {
+                let received_at_ms = Event::decode(payload.clone()).map_or(START_MS, |event| event.received_at_ms());
+                Item::Record(Record { position, journal: JOURNAL, tag: [1; 16], received_at_ms, payload })
+            }
+        };
+        memory.reads += 1;
+        return Ok(Read::Item(item));
+    }
 }

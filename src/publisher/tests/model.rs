@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::kafka::{Cluster, Dice, Event as Mishap};
-use super::{Bench, Memory, topics};
+use super::{Bench, Memory, Slot, topics};
 use crate::event::Event;
 use crate::journal::LaneMark;
 use crate::publisher::TopicState;
@@ -52,7 +52,7 @@ fn owed(memory: &Memory, router: &Router) -> BTreeMap<String, BTreeSet<u64>> {
 fn owed_from(memory: &Memory, router: &Router, passed: usize) -> BTreeMap<String, BTreeSet<u64>> {
     let mut owed: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
     for (index, record) in memory.records.iter().enumerate().skip(passed) {
-        let Ok(payload) = record else { continue };
+        let Some(payload) = record.record() else { continue };
         let lanes = match Event::decode(payload.clone()) {
             Ok(event) => {
                 let route = router.route(event.source(), &event.peek());
@@ -69,14 +69,18 @@ fn owed_from(memory: &Memory, router: &Router, passed: usize) -> BTreeMap<String
 
 /// A mark is never ahead of what is safe. Looks at what lies behind the marks before it; those were judged.
 pub(super) fn judge_marks(marks: &[LaneMark], memory: &Memory, cluster: &Cluster, router: &Router) {
-    let judged = |topic: &str| memory.marks.iter().find(|mark| mark.topic == topic).map_or(1, |mark| mark.position.0);
+    let lowest = memory.marks.iter().map(|mark| mark.position.0).min().unwrap_or(1);
+    let known = |topic: &str| memory.marks.iter().find(|mark| mark.topic == topic).map(|mark| mark.position.0);
+    // A new topic owes what no lane has settled.
+    let judged = |topic: &str| known(topic).unwrap_or(lowest);
     let from = marks.iter().map(|mark| judged(&mark.topic)).min().unwrap_or(1);
     let (owed, safe) = (owed_from(memory, router, from as usize - 1), safe(memory, cluster, from));
     let none = BTreeSet::new();
     for mark in marks {
         let owed = owed.get(&mark.topic).unwrap_or(&none);
         let safe = safe.get(&mark.topic).unwrap_or(&none);
-        let ahead: Vec<&u64> = owed.range(..mark.position.0).filter(|position| !safe.contains(position)).collect();
+        let newly = judged(&mark.topic).min(mark.position.0)..mark.position.0;
+        let ahead: Vec<&u64> = owed.range(newly).filter(|position| !safe.contains(position)).collect();
         assert!(ahead.is_empty(), "{} is marked at {:?} without {ahead:?}\n{cluster}", mark.topic, mark.position);
     }
 }
@@ -91,7 +95,7 @@ pub(super) fn judge(bench: &Bench) {
         let mut last: BTreeMap<&str, u64> = BTreeMap::new();
         let mut seen = BTreeSet::new();
         for written in topic.log.iter().filter(|written| !written.headers.contains_key("retell_topic")) {
-            let record = memory.records[written.position as usize - 1].as_ref().expect("published a damaged record");
+            let record = memory.records[written.position as usize - 1].record().expect("published a damaged record");
             if let Ok(event) = Event::decode(record.clone()) {
                 assert_eq!(event.body()[..], written.value[..], "position {}", written.position);
             }
@@ -117,7 +121,7 @@ fn judge_dead(bench: &Bench, limit: usize) {
     let (memory, cluster) = (bench.memory(), bench.cluster());
     let in_topic = cluster.topics[DEAD].log.iter().map(|written| written.position);
     for position in in_topic.chain(memory.dead.values().map(|payload| read_dead(payload).1)) {
-        let payload = memory.records[position as usize - 1].as_ref().unwrap();
+        let payload = memory.records[position as usize - 1].record().unwrap();
         let Ok(event) = Event::decode(payload.clone()) else { continue };
         assert!(event.body().len() > limit, "position {position} is a dead letter and would have fitted\n{cluster}");
     }
@@ -127,12 +131,12 @@ fn append_some(bench: &Bench, dice: &mut Dice) {
     for _ in 0..dice.below(40) {
         let key = format!("k{}", dice.below(7));
         match dice.below(40) {
-            0 => drop(bench.body(Bytes::from_static(b"not json"))),
-            1 => drop(bench.record(Bytes::from_static(b"\x63no envelope"))),
-            2 => bench.memory().records.push(Err(())),
-            3 => drop(bench.event("call_ended", &key, 2_000)),
-            4..15 => drop(bench.event("call_started", &key, 10)),
-            _ => drop(bench.event("call_ended", &key, 10)),
+            0 => _ = bench.body(Bytes::from_static(b"not json")),
+            1 => _ = bench.record(Bytes::from_static(b"\x63no envelope")),
+            2 => bench.memory().records.push(if dice.one_in(2) { Slot::Damaged } else { Slot::Gap }),
+            3 => _ = bench.event("call_ended", &key, 2_000),
+            4..15 => _ = bench.event("call_started", &key, 10),
+            _ => _ = bench.event("call_ended", &key, 10),
         }
     }
 }

@@ -1,1 +1,339 @@
+//! One scene for each promise.
 
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::kafka::{Event, Scripted};
+use super::model::{judge, read_dead};
+use super::{Bench, Slot, topics};
+use crate::journal::{LaneMark, Position};
+use crate::publisher::TopicState;
+
+const STARTED: &str = "t.call_started";
+const ENDED: &str = "t.call_ended";
+const DEAD: &str = "t.dead_letter";
+
+#[test]
+fn every_event_goes_to_its_topic_in_order_and_is_marked() {
+    let mut bench = Bench::started();
+    for number in 0..300 {
+        bench.event(if number % 3 == 0 { "call_started" } else { "call_ended" }, &format!("k{}", number % 5), 10);
+    }
+    bench.run_until_done(10_000);
+    judge(&bench);
+    assert_eq!((bench.mark_of(STARTED), bench.mark_of(ENDED), bench.mark_of(DEAD)), (301, 301, 301));
+    assert_eq!(bench.cluster().positions(ENDED).len(), 200);
+    bench.assert_metric(r#"events_published_total{topic="t.call_started"} 100"#);
+    bench.assert_metric(r#"journal_backlog_events{topic="t.call_ended"} 0"#);
+    assert!(bench.memory().reads <= 600, "each record is read once, and once more where it is counted ahead");
+}
+
+#[test]
+fn a_missing_topic_stalls_its_own_lane_and_gets_its_events_in_order_when_it_is_made() {
+    let mut bench = Bench::started();
+    bench.cluster().topic(STARTED).state = TopicState::Missing;
+    for round in 0..60 {
+        bench.event("call_started", "a", 10);
+        bench.event("call_ended", "a", 10);
+        bench.run(2_000);
+        assert_eq!(bench.cluster().positions(ENDED).len(), round + 1, "the other lane goes on");
+    }
+    assert_eq!((bench.cluster().positions(STARTED).len(), bench.mark_of(STARTED)), (0, 1));
+    assert!(bench.mark_of(ENDED) > 119);
+    bench.assert_metric(r#"lane_stalled{topic="t.call_started"} 1"#);
+    bench.assert_metric(r#"journal_backlog_events{topic="t.call_started"} 60"#);
+    let text = bench.metrics.scrape();
+    let figure = r#"retell_bridge_journal_oldest_unpublished_seconds{topic="t.call_started"} "#;
+    let age = text.lines().find_map(|line| line.strip_prefix(figure));
+    assert!(age.is_some_and(|age| age.parse::<f64>().unwrap() > 110.0), "{age:?}");
+    bench.cluster().topic(STARTED).state = TopicState::Known;
+    bench.run_until_done(10_000);
+    judge(&bench);
+    bench.assert_metric(r#"lane_stalled{topic="t.call_started"} 0"#);
+    assert!(bench.cluster().probes < 400, "a missing topic is asked for twice a second");
+}
+
+#[test]
+fn an_outage_of_kafka_reads_the_backlog_once_and_counts_it_meanwhile() {
+    let mut bench = Bench::started();
+    bench.event("call_ended", "a", 10);
+    bench.run_until_done(5_000);
+    bench.cluster().up = false;
+    for number in 0..5_000 {
+        bench.event(if number % 2 == 0 { "call_started" } else { "call_ended" }, &format!("k{}", number % 9), 10);
+    }
+    bench.run(60_000);
+    bench.assert_metric(r#"journal_backlog_events{topic="t.call_started"} 2500"#);
+    bench.assert_metric("kafka_up 0");
+    bench.assert_metric(r#"lane_stalled{topic="t.call_started"} 0"#);
+    bench.cluster().up = true;
+    bench.run_until_done(60_000);
+    judge(&bench);
+    let reads = bench.memory().reads;
+    assert!(reads <= 2 * 5_000 + 100, "{reads} reads: once to publish, once to count");
+}
+
+#[test]
+fn a_start_without_kafka_counts_the_backlog_and_publishes_when_it_is_there() {
+    let mut bench = Bench::new(topics());
+    bench.cluster().up = false;
+    bench.events(1_000, |_| ("call_ended", "a", 10));
+    bench.start();
+    bench.run(5_000);
+    bench.assert_metric(r#"journal_backlog_events{topic="t.call_ended"} 1000"#);
+    assert_eq!(bench.cluster().queued(), 0, "no topic is fed before it is known");
+    bench.cluster().up = true;
+    bench.run_until_done(20_000);
+    judge(&bench);
+}
+
+#[test]
+fn a_restart_goes_on_from_the_marks() {
+    let mut bench = Bench::started();
+    bench.events(200, |number| ("call_ended", format!("k{}", number % 4), 10));
+    bench.run_until_done(10_000);
+    bench.start();
+    bench.events(50, |number| ("call_ended", format!("k{}", number % 4), 10));
+    bench.run_until_done(10_000);
+    assert_eq!(bench.cluster().positions(ENDED).len(), 250, "nothing is sent twice after a clean stop");
+    judge(&bench);
+}
+
+#[test]
+fn an_unknown_outcome_makes_a_new_producer_that_skips_what_was_confirmed() {
+    let mut bench = Bench::started();
+    bench.events(500, |number| ("call_ended", format!("k{}", number % 8), 10));
+    bench.cluster().script.extend([None, None, None, Some(Event::Unknown)]);
+    bench.run_until_done(30_000);
+    judge(&bench);
+    assert_eq!(bench.cluster().replaced, [false]);
+    let written = bench.cluster().positions(ENDED).len();
+    assert!((500..=508).contains(&written), "{written}: only the unconfirmed batch was sent again");
+}
+
+#[test]
+fn a_refused_delivery_holds_its_lane_and_nothing_overtakes_it() {
+    let mut bench = Bench::started();
+    bench.events(100, |_| ("call_ended", "one", 10));
+    bench.cluster().script.extend([None, Some(Event::Refused), None, Some(Event::Refused)]);
+    bench.run_until_done(30_000);
+    assert_eq!(bench.cluster().positions(ENDED), (1..=100).collect::<Vec<_>>());
+    assert!(bench.cluster().replaced.is_empty());
+    bench.assert_metric(r#"lane_stalled{topic="t.call_ended"} 0"#);
+}
+
+#[test]
+fn producers_that_end_again_and_again_are_replaced_ever_more_slowly() {
+    let mut bench = Bench::started();
+    bench.event("call_ended", "a", 10);
+    bench.cluster().script.extend(std::iter::repeat_n(Some(Event::Fatal), 10_000));
+    bench.run(60_000);
+    let replaced = bench.cluster().replaced.len();
+    assert!((5..40).contains(&replaced), "{replaced} producers in a minute");
+    bench.cluster().script.clear();
+    bench.run_until_done(60_000);
+    judge(&bench);
+}
+
+#[test]
+fn of_a_refused_batch_only_the_record_that_is_refused_alone_is_set_aside() {
+    let mut bench = Bench::started();
+    bench.cluster().topics.values_mut().for_each(|topic| topic.limit = 5_000);
+    bench.events(300, |number| ("call_ended", "one", if number == 130 { 9_000 } else { 10 }));
+    bench.run_until_done(60_000);
+    judge(&bench);
+    assert_eq!(bench.cluster().positions(ENDED).len(), 299);
+    let memory = bench.memory();
+    assert_eq!(memory.dead.values().map(|payload| read_dead(payload)).collect::<Vec<_>>(), [(ENDED.to_owned(), 131)]);
+    drop(memory);
+    assert!(bench.cluster().replaced.contains(&true));
+    bench.assert_metric(r#"events_dead_lettered_total{reason="too_large"} 1"#);
+    bench.run(60_000);
+    assert_eq!(bench.cluster().replaced.last(), Some(&false), "batches again after a while");
+}
+
+#[test]
+fn what_the_client_itself_refuses_is_set_aside_without_a_new_producer() {
+    let mut bench = Bench::started();
+    bench.cluster().client_limit = 5_000;
+    for bytes in [10, 9_000, 10] {
+        bench.event("call_ended", "one", bytes);
+    }
+    bench.run_until_done(10_000);
+    assert_eq!(bench.cluster().positions(ENDED), [1, 3]);
+    assert_eq!(bench.memory().dead.len(), 1);
+    assert!(bench.cluster().replaced.is_empty());
+}
+
+#[test]
+fn an_unreadable_envelope_goes_to_the_dead_letter_topic_and_to_disk_where_that_is_missing() {
+    let mut bench = Bench::started();
+    bench.record(Bytes::from_static(b"\x63future"));
+    bench.run_until_done(10_000);
+    let cluster = bench.cluster();
+    let [written] = &cluster.topics[DEAD].log[..] else { panic!("one dead letter\n{cluster}") };
+    assert_eq!((&written.value[..], written.headers["retell_reason"].as_str()), (&b"\x63future"[..], "invalid"));
+    drop(cluster);
+    bench.cluster().topic(DEAD).state = TopicState::Missing;
+    bench.start();
+    bench.record(Bytes::from_static(b"\x63future"));
+    bench.run_until_done(10_000);
+    assert_eq!(
+        bench.memory().dead.values().map(|payload| read_dead(payload)).collect::<Vec<_>>(),
+        [(String::new(), 2)]
+    );
+}
+
+#[test]
+fn a_dead_letter_that_fits_nowhere_holds_its_lane_until_there_is_room() {
+    let mut bench = Bench::started();
+    bench.cluster().client_limit = 5_000;
+    bench.memory().is_full = true;
+    bench.event("call_ended", "one", 9_000);
+    bench.event("call_ended", "one", 10);
+    bench.event("call_started", "two", 10);
+    bench.run(10_000);
+    assert_eq!((bench.mark_of(ENDED), bench.memory().dead.len()), (1, 0));
+    assert_eq!(bench.cluster().positions(STARTED), [3], "the other lanes go on");
+    bench.memory().is_full = false;
+    bench.run_until_done(10_000);
+    judge(&bench);
+}
+
+#[test]
+fn a_full_client_queue_keeps_the_order() {
+    let mut bench = Bench::started();
+    bench.cluster().room = 3;
+    bench.events(400, |_| ("call_ended", "one", 10));
+    bench.run_until_done(60_000);
+    assert_eq!(bench.cluster().positions(ENDED), (1..=400).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_topic_that_swallows_records_does_not_hold_the_others_up() {
+    let mut bench = Bench::started();
+    bench.cluster().topic(STARTED).answers = false;
+    bench.cluster().room = 100_000;
+    for number in 0..6_000 {
+        bench.event(if number % 2 == 0 { "call_started" } else { "call_ended" }, &format!("k{}", number % 7), 10);
+    }
+    bench.run(60_000);
+    assert_eq!(bench.cluster().positions(ENDED).len(), 3_000);
+    assert!(bench.cluster().queued() <= 2_000, "{} queued", bench.cluster().queued());
+    bench.assert_metric(r#"lane_stalled{topic="t.call_started"} 1"#);
+    bench.cluster().topic(STARTED).answers = true;
+    bench.run_until_done(60_000);
+    judge(&bench);
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_is_read_again_and_nothing_is_skipped() {
+    let mut bench = Bench::started();
+    bench.memory().read_fails = true;
+    bench.events(10, |_| ("call_ended", "one", 10));
+    bench.run(5_000);
+    assert_eq!(bench.mark_of(ENDED).max(1), 1);
+    bench.memory().read_fails = false;
+    bench.run_until_done(10_000);
+    judge(&bench);
+}
+
+#[test]
+fn damaged_records_and_positions_that_no_record_has_are_passed() {
+    let mut bench = Bench::started();
+    bench.event("call_ended", "one", 10);
+    bench.memory().records.extend([Slot::Damaged, Slot::Gap]);
+    bench.event("call_ended", "one", 10);
+    bench.run_until_done(10_000);
+    assert_eq!((bench.cluster().positions(ENDED), bench.mark_of(ENDED)), (vec![1, 4], 5));
+    bench.memory().records.push(Slot::Gap);
+    bench.run_until_done(10_000);
+    assert_eq!(bench.mark_of(ENDED), 6, "also where nothing follows");
+}
+
+#[test]
+fn what_waited_under_an_old_name_goes_out_under_the_new_one() {
+    let mut bench = Bench::started();
+    bench.cluster().topic(ENDED).state = TopicState::Missing;
+    for kind in ["call_started", "call_ended", "call_started", "call_ended"] {
+        bench.event(kind, "one", 10);
+    }
+    bench.run(5_000);
+    let old = std::mem::replace(&mut bench.topics.prefix, "new.".into());
+    assert_eq!(old, "t.");
+    let names = bench.topics.lanes();
+    let fresh = super::kafka::Cluster::with_topics(names);
+    bench.cluster().topics.extend(fresh.topics);
+    bench.start();
+    bench.run_until_done(20_000);
+    assert_eq!(bench.cluster().positions("new.call_ended"), [2, 4]);
+    let topics: Vec<String> = bench.memory().marks.iter().map(|mark| mark.topic.clone()).collect();
+    assert!(topics.iter().all(|topic| topic.starts_with("new.")), "the old lanes end: {topics:?}");
+}
+
+#[test]
+fn a_type_that_is_no_longer_listed_does_not_lose_what_waited_for_it() {
+    let mut bench = Bench::started();
+    bench.cluster().topic(ENDED).state = TopicState::Missing;
+    bench.event("call_ended", "one", 10);
+    bench.event("call_started", "one", 10);
+    bench.run(5_000);
+    assert_eq!(bench.mark_of("t.unrecognized"), 3);
+    bench.topics.types.retain(|kind| kind.name() != "call_ended");
+    bench.start();
+    bench.run_until_done(20_000);
+    assert_eq!(bench.cluster().positions("t.unrecognized"), [1]);
+}
+
+#[test]
+fn a_lane_that_the_checkpoint_does_not_know_starts_at_the_lowest_one() {
+    let mut bench = Bench::new(topics());
+    bench.events(3, |_| ("call_ended", "one", 10));
+    bench.cluster().topic(ENDED).log.clear();
+    let mark = |topic: &str, position| LaneMark { topic: topic.into(), position: Position(position) };
+    bench.start();
+    bench.run_until_done(10_000);
+    bench.memory().marks = vec![mark(STARTED, 4), mark("t.unrecognized", 3), mark(DEAD, 4)];
+    bench.start();
+    bench.run_until_done(10_000);
+    assert_eq!(bench.cluster().positions(ENDED), [1, 2, 3, 3]);
+}
+
+#[test]
+fn a_lane_that_lags_far_behind_does_not_delay_the_others_after_a_restart() {
+    let mut bench = Bench::started();
+    bench.cluster().topic(STARTED).state = TopicState::Missing;
+    bench.events(12_000, |number| ("call_started", format!("k{}", number % 5), 1));
+    bench.run_until(60_000, |bench| bench.mark_of(ENDED) > 12_000);
+    bench.start();
+    bench.cluster().topic(STARTED).state = TopicState::Known;
+    bench.event("call_ended", "new", 10);
+    bench.run_until(1_000, |bench| bench.cluster().positions(ENDED) == [12_001]);
+    assert!(bench.cluster().positions(STARTED).len() < 12_000, "the old ones are still going out");
+    bench.run_until_done(60_000);
+    judge(&bench);
+}
+
+#[test]
+fn figures_of_stop_say_what_is_left() {
+    let mut bench = Bench::started();
+    bench.cluster().topic(ENDED).state = TopicState::Missing;
+    bench.events(7, |_| ("call_ended", "one", 10));
+    bench.run(3_000);
+    let now = bench.now;
+    assert_eq!(bench.core.as_mut().unwrap().finish(now), 7);
+    assert!(!bench.core.as_mut().unwrap().is_done());
+}
+
+#[test]
+fn the_scripted_producer_does_what_the_seam_asks_for() {
+    // A probe forgets the answer before it.
+    let bench = Bench::new(topics());
+    let mut producer = Scripted::new(&bench.cluster);
+    use crate::publisher::Producer;
+    producer.probe(ENDED);
+    assert_eq!(producer.topic_state(ENDED), TopicState::Unknown);
+    bench.cluster().now = Duration::from_secs(1);
+    assert_eq!(producer.topic_state(ENDED), TopicState::Known);
+}
