@@ -24,7 +24,7 @@ use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, bail};
 use tokio::runtime::Runtime;
@@ -133,60 +133,67 @@ struct Play<'a> {
 
 impl Play<'_> {
     fn run(self, runtime: &Runtime, signals: Signals) -> anyhow::Result<ExitCode> {
-        let Play { args, dir, dev_key, own_key, topics, teller, happenings, style, config, broker } = self;
-        let brokers = config.kafka.brokers.clone();
-        let path = settings::webhook_path(&config);
+        let brokers = &self.config.kafka.brokers;
+        let missing = topics::told(&self.topics.missing, brokers, &program());
+        let (mut welcome, path) = (self.welcome(), settings::webhook_path(&self.config));
         // An embedded broker holds nothing older than this run.
-        let start = if broker.is_some() { Start::Beginning } else { Start::Now };
-        let (topic, missing) =
-            (settings::shown_topic(&topics.there), topics::told(&topics.missing, &brokers, &program()));
-        let reader = Reader::open(&config.kafka, topics, start)?;
-        let service = runtime.block_on(Service::start(config))?;
-        let url = url(service.intake_address(), &path);
-        let lines = [("KAFKA_BROKERS", &*brokers), ("RETELL_API_KEY", &dev_key), ("RETELL_WEBHOOK_URL", &url)];
-        let _env_file = args.env_file.as_deref().map(|path| EnvFile::write(path, &lines)).transpose()?;
-        let welcome = Welcome {
-            style,
-            program: &program(),
-            url: &url,
-            dev_key: &dev_key,
-            own_key: own_key.as_deref(),
-            brokers: &brokers,
-            is_embedded: broker.is_some(),
-            topic: &topic,
-            admin: service.admin_address(),
-            journal: format!(
-                "{}{}",
-                dir.path().display(),
-                if dir.is_kept() { "" } else { " (goes at the end; --keep DIR keeps one)" }
-            ),
-            allow_unsigned: args.allow_unsigned,
-        };
+        let start = if self.broker.is_some() { Start::Beginning } else { Start::Now };
+        let reader = Reader::open(&self.config.kafka, self.topics, start)?;
+        let service = runtime.block_on(Service::start(self.config))?;
+        welcome.url = url(service.intake_address(), &path);
+        welcome.admin = service.admin_address();
+        let _env_file =
+            self.args.env_file.as_deref().map(|path| EnvFile::write(path, &welcome.variables())).transpose()?;
         output::line(welcome.text())?;
         missing.map_or(Ok(()), output::line)?;
-        let key = ApiKey::new(&dev_key);
-        let explainer = Explainer::new(url.clone(), key.clone(), args.allow_unsigned);
-        let (closed, is_closed) = oneshot::channel();
-        let console = Console { happenings, style, explainer };
-        let console = thread::spawn(move || {
-            let outcome = console.run(std::io::stdout());
-            // Nobody waits any more where the bridge has ended first.
-            let _ = closed.send(());
-            outcome
-        });
-        let reader = reader.start(teller.clone());
-        if !args.no_samples {
-            let (sender, teller) = (Sender::new(&url, key)?, teller.clone());
+
+        let key = ApiKey::new(&self.dev_key);
+        let explainer = Explainer::new(welcome.url.clone(), key.clone(), self.args.allow_unsigned);
+        let console = Console { happenings: self.happenings, style: self.style, explainer };
+        let (console, is_closed) = show(console);
+        let reader = reader.start(self.teller.clone());
+        if !self.args.no_samples {
+            let (sender, teller) = (Sender::new(&welcome.url, key)?, self.teller.clone());
             thread::spawn(move || journey::post_samples(&sender, &teller));
         }
         let ended = runtime.block_on(run_until_end(service, signals, is_closed));
         reader.stop();
-        teller.tell_surely(Happening::End);
+        self.teller.tell_surely(Happening::End);
         let tally = console.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         ended?;
-        output::line(last_words(tally?, &dir))?;
+        output::line(last_words(tally?, &self.dir))?;
         Ok(ExitCode::SUCCESS)
     }
+
+    /// The first words, still without the addresses that the bridge will get.
+    fn welcome(&self) -> Welcome {
+        let goes = if self.dir.is_kept() { "" } else { " (goes at the end; --keep DIR keeps one)" };
+        Welcome {
+            style: self.style,
+            program: program(),
+            url: String::new(),
+            dev_key: self.dev_key.clone(),
+            own_key: self.own_key.clone(),
+            brokers: self.config.kafka.brokers.clone(),
+            is_embedded: self.broker.is_some(),
+            topic: settings::shown_topic(&self.topics.there),
+            admin: self.config.admin_listen,
+            journal: format!("{}{goes}", self.dir.path().display()),
+            allow_unsigned: self.args.allow_unsigned,
+        }
+    }
+}
+
+/// Shows what happens on a thread of its own; the receiver learns when that has ended.
+fn show(console: Console) -> (JoinHandle<std::io::Result<Tally>>, oneshot::Receiver<()>) {
+    let (closed, is_closed) = oneshot::channel();
+    let thread = thread::spawn(move || {
+        let outcome = console.run(std::io::stdout());
+        // Nobody waits any more where the bridge has ended first.
+        let _ = closed.send(());
+        outcome
+    });
+    (thread, is_closed)
 }
 
 /// Ctrl-C and the other polite signals, from the moment this is made: one that comes during the start is not lost.
@@ -257,8 +264,30 @@ fn last_words(tally: Tally, dir: &JournalDir) -> String {
         count(tally.duplicates, "duplicate", "duplicates"),
         count(tally.refused, "request refused", "requests refused"),
     );
-    if dir.is_kept() {
-        words += &format!("; the journal is in {}", dir.path().display());
+    let waiting = tally.kept.saturating_sub(tally.arrived);
+    match (dir.is_kept(), waiting) {
+        (true, _) => words += &format!("; the journal is in {}", dir.path().display()),
+        (false, 0) => {}
+        (false, _) => words += &format!("\n{waiting} not on Kafka went with the journal; --keep DIR keeps it"),
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_say_what_went_with_a_temporary_journal() {
+        let dir = JournalDir::new(None).unwrap();
+        let words = |kept, arrived| last_words(Tally { kept, arrived, ..Tally::default() }, &dir);
+        assert_eq!(words(1, 1), "\nended: 1 event kept, 1 record arrived on Kafka, 0 duplicates, 0 requests refused");
+        assert!(words(3, 1).ends_with("\n2 not on Kafka went with the journal; --keep DIR keeps it"));
+    }
+
+    #[test]
+    fn the_url_is_one_that_this_machine_can_ask() {
+        assert_eq!(url(([0, 0, 0, 0], 80).into(), "/webhook"), "http://127.0.0.1:80/webhook");
+        assert_eq!(url(([127, 0, 0, 1], 8080).into(), "/a"), "http://127.0.0.1:8080/a");
+    }
 }

@@ -5,25 +5,30 @@ use std::net::SocketAddr;
 use super::console::Style;
 
 /// What the words are about.
-pub(super) struct Welcome<'w> {
+pub(super) struct Welcome {
     pub(super) style: Style,
     /// This program as it was called, for commands to copy.
-    pub(super) program: &'w str,
-    pub(super) url: &'w str,
+    pub(super) program: String,
+    pub(super) url: String,
     /// The key that `dev` made for this run.
-    pub(super) dev_key: &'w str,
+    pub(super) dev_key: String,
     /// How the user's own key is named, where there is one.
-    pub(super) own_key: Option<&'w str>,
-    pub(super) brokers: &'w str,
+    pub(super) own_key: Option<String>,
+    pub(super) brokers: String,
     pub(super) is_embedded: bool,
     /// A topic to read from.
-    pub(super) topic: &'w str,
+    pub(super) topic: String,
     pub(super) admin: SocketAddr,
     pub(super) journal: String,
     pub(super) allow_unsigned: bool,
 }
 
-impl Welcome<'_> {
+impl Welcome {
+    /// Broker, key and URL by the names of the env file.
+    pub(super) fn variables(&self) -> [(&'static str, &str); 3] {
+        [("KAFKA_BROKERS", &self.brokers), ("RETELL_API_KEY", &self.dev_key), ("RETELL_WEBHOOK_URL", &self.url)]
+    }
+
     /// The lines, as one text without the last line end.
     pub(super) fn text(&self) -> String {
         let Welcome { style, program, url, dev_key, brokers, topic, .. } = self;
@@ -57,7 +62,7 @@ impl Welcome<'_> {
     }
 
     fn steps(&self) -> [String; 3] {
-        let key = match self.own_key {
+        let key = match &self.own_key {
             Some(own_key) => {
                 format!("API Keys: the one with the webhook badge is yours here ({own_key})")
             }
@@ -78,13 +83,13 @@ mod tests {
     fn the_words_name_all_that_a_newcomer_types_next() {
         let welcome = Welcome {
             style: Style { colour: false },
-            program: "target/debug/retell-bridge",
-            url: "http://127.0.0.1:8080/webhook",
-            dev_key: "key_dev_1",
-            own_key: Some("fingerprint 0a1b2c3d"),
-            brokers: "127.0.0.1:41000",
+            program: "target/debug/retell-bridge".into(),
+            url: "http://127.0.0.1:8080/webhook".into(),
+            dev_key: "key_dev_1".into(),
+            own_key: Some("fingerprint 0a1b2c3d".into()),
+            brokers: "127.0.0.1:41000".into(),
             is_embedded: true,
-            topic: "retell.call_ended",
+            topic: "retell.call_ended".into(),
             admin: ([127, 0, 0, 1], 9).into(),
             journal: "/tmp/x".into(),
             allow_unsigned: false,
