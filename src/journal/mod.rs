@@ -1,24 +1,65 @@
-//! The journal: contract (draft of the lead; the format chapter is written by the module's author).
+//! The journal: contract (the format chapter follows).
 
-use std::sync::Arc;
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::health::Health;
-use crate::metrics::Metrics;
-
+mod checkpoint;
+pub mod dead;
+mod error;
+mod frame;
+mod handle;
+mod keeper;
+mod quarantine;
+mod reader;
+mod record;
+mod recovery;
+mod retention;
+mod room;
+mod salvage;
+mod segment;
+mod shared;
+mod spares;
 pub mod storage;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod writer;
 
+pub use error::{AppendError, CloseError, DeadLetterError, OpenError, ReadError};
+pub use handle::{Journal, Stepped, open_stepped};
+pub use keeper::Keeper;
+pub use reader::{Item, Reader, Record};
 pub use storage::Storage;
+pub use writer::Writer;
+
+/// Smallest and largest segment that is possible, bytes.
+const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+/// `size_max` holds at least so many segments: the one at hand, one that waits, two spares.
+const SEGMENTS_MIN: u64 = 4;
 
 /// A place in the journal; never used twice. The first record ever has position 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);
 
 /// What names one journal, across restarts: 16 random bytes, shown as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct JournalId(pub [u8; 16]);
+
+impl fmt::Display for JournalId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for JournalId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
 
 /// Opaque to the journal: the event's identity.
 pub type Tag = [u8; 16];
@@ -40,6 +81,21 @@ pub struct Options {
     pub allow_ephemeral: bool,
 }
 
+impl Options {
+    fn check(&self) -> Result<(), OpenError> {
+        let segment_bytes = self.segment_bytes;
+        let possible = (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&segment_bytes);
+        if !possible || !segment_bytes.is_multiple_of(frame::BLOCK_BYTES) {
+            return Err(OpenError::SegmentBytes { segment_bytes });
+        }
+        let least_bytes = SEGMENTS_MIN * segment_bytes + spares::aside_bytes(self);
+        if self.size_max_bytes < least_bytes {
+            return Err(OpenError::SizeMax { size_max_bytes: self.size_max_bytes, least_bytes });
+        }
+        Ok(())
+    }
+}
+
 /// One record on its way in.
 pub struct Append {
     pub tag: Tag,
@@ -50,33 +106,21 @@ pub struct Append {
     pub done: Box<dyn FnOnce(Result<Position, AppendError>) + Send>,
 }
 
-/// Why a record was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AppendError {
-    /// No segment is left and none can be made: the disk or `size_max` is full. Nothing was written.
-    #[error("no room in the journal")]
-    NoRoom,
-    /// A write or sync failed, here or earlier. The record may or may not be on disk.
-    #[error("the journal is poisoned by a failed write or sync")]
-    Poisoned,
-    /// The journal was closed. Nothing was written.
-    #[error("the journal is closed")]
-    Closed,
-    /// The record is larger than a segment can hold. Nothing was written.
-    #[error("the record is larger than a segment")]
-    TooLarge,
-}
-
 /// What the start found.
 pub struct Recovered {
     /// The lanes of the newest valid checkpoint: topic and first unsettled position.
     pub lanes: Vec<LaneMark>,
     /// The oldest position still on disk (where a lane that the checkpoint does not know may start).
     pub oldest: Position,
+    /// The position that the next record gets.
+    pub next: Position,
+    /// Whose journal it is.
+    pub identity: JournalId,
+    /// Bytes found damaged, quarantined and told; 0 where all was sound.
+    pub corrupt_bytes: u64,
     /// {tag, received-at} of retained records, newest first, from the lists at each segment's end; read lazily, so that
     /// the caller stops at its window.
     pub tags: Box<dyn Iterator<Item = (Tag, u64)> + Send>,
-    // and what was damaged, for the log
 }
 
 /// How far one lane is settled: everything of it before `position` is.
@@ -85,111 +129,3 @@ pub struct LaneMark {
     pub topic: String,
     pub position: Position,
 }
-
-/// The journal of a running bridge: writer thread, keeper thread (checkpoint, spares, retention) and readers. Clones
-/// share it.
-#[derive(Clone)]
-pub struct Journal {}
-
-impl Journal {
-    /// Locks, recovers, makes spares and starts the threads.
-    pub fn open(
-        _storage: Arc<dyn Storage>,
-        _options: Options,
-        _metrics: Arc<Metrics>,
-        _health: Arc<Health>,
-    ) -> Result<(Journal, Recovered), OpenError> {
-        unimplemented!()
-    }
-
-    /// Queues one record; returns at once. On `Err`, `done` is not called.
-    pub fn append(&self, _append: Append) -> Result<(), AppendError> {
-        unimplemented!()
-    }
-
-    /// One past the newest synced position: readers see everything before it.
-    pub fn synced(&self) -> Position {
-        unimplemented!()
-    }
-
-    /// Blocks the calling thread until something at or behind `from` is synced, the journal stops, or the time is over.
-    pub fn wait_synced(&self, _from: Position, _timeout: Duration) -> Position {
-        unimplemented!()
-    }
-
-    /// A reader that starts at the first record at or behind `from`. Sees synced records only.
-    pub fn reader(&self, _from: Position) -> Reader {
-        unimplemented!()
-    }
-
-    /// Hands over how far the lanes are settled; written and synced by the keeper within `checkpoint_every`. Lanes that
-    /// are not named end.
-    pub fn mark(&self, _lanes: Vec<LaneMark>) {
-        unimplemented!()
-    }
-
-    /// Keeps one dead letter in `<dir>/dead/`; returns after its sync. `name` is a file name part chosen by the caller,
-    /// an equal name overwrites (a doubtful dead letter is kept once).
-    pub fn keep_dead_letter(&self, _name: &str, _payload: &[u8]) -> Result<(), DeadLetterError> {
-        unimplemented!()
-    }
-
-    /// Whether the first error of a write or sync has happened.
-    pub fn is_poisoned(&self) -> bool {
-        unimplemented!()
-    }
-
-    /// Takes no more, syncs what is queued, writes the last checkpoint, closes the segment, ends the threads and gives
-    /// the lock back. Blocks.
-    pub fn close(&self) -> Result<(), CloseError> {
-        unimplemented!()
-    }
-}
-
-/// Reads records in order.
-pub struct Reader {}
-
-/// What a reader meets.
-pub enum Item {
-    Record(Record),
-    /// Positions `from..until` are damaged: quarantined, told loudly, counted once.
-    Damaged {
-        from: Position,
-        until: Position,
-    },
-}
-
-/// One record, its checksum verified again.
-pub struct Record {
-    pub position: Position,
-    /// Identity of the journal at the time of writing.
-    pub journal: JournalId,
-    pub tag: Tag,
-    pub received_at_ms: u64,
-    pub payload: Bytes,
-}
-
-impl Reader {
-    /// The next item; `None` where nothing further is synced yet.
-    pub fn next(&mut self) -> Result<Option<Item>, ReadError> {
-        unimplemented!()
-    }
-
-    /// The position that `next` will look at.
-    pub fn position(&self) -> Position {
-        unimplemented!()
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("journal cannot be opened")]
-pub struct OpenError;
-#[derive(Debug, thiserror::Error)]
-#[error("journal cannot be read")]
-pub struct ReadError;
-#[derive(Debug, thiserror::Error)]
-#[error("dead letter cannot be kept")]
-pub struct DeadLetterError;
-#[derive(Debug, thiserror::Error)]
-#[error("journal cannot be closed")]
-pub struct CloseError;

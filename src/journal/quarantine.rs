@@ -1,0 +1,130 @@
+//! The quarantine: copies of bytes that are not what was written.
+//!
+//! In: where the damage lies. Out: a file `quarantine/<segment>-<offset>-<first lost position>-<kept at, ms>.bytes`.
+//! Never happens: a second copy of one damage, now or after a restart.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::frame::BLOCK_BYTES;
+use super::storage::{File, Storage, read_full_at, write_all_at};
+
+/// The folder.
+pub const FOLDER: &str = "quarantine";
+/// Bytes copied at once.
+const COPY_BYTES: u64 = 1 << 20;
+
+/// One damaged place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// Number of the segment; 0 for the checkpoint.
+    pub segment: u64,
+    /// The bytes to keep, from the start of the file.
+    pub bytes: Range<u64>,
+    /// Positions that are lost by it, in order; empty where none is.
+    pub positions: Vec<Range<u64>>,
+    /// What it is, for the log.
+    pub what: &'static str,
+}
+
+/// Keeps a copy. `Ok(false)`: there is one already.
+pub fn keep(storage: &dyn Storage, file: &dyn File, damage: &Damage, now_ms: u64) -> io::Result<bool> {
+    let lost = damage.positions.first().map_or(0, |range| range.start);
+    let name = format!("{:020}-{:012}-{lost:020}-", damage.segment, damage.bytes.start);
+    let entries = storage.list(Path::new(FOLDER))?;
+    if entries.iter().any(|entry| entry.name.starts_with(&name) && entry.name.ends_with(".bytes")) {
+        return Ok(false);
+    }
+    let [new, kept] = ["new", "bytes"].map(|suffix| path(&format!("{name}{now_ms}.{suffix}")));
+    if let Err(error) = copy(storage, file, &damage.bytes, &new) {
+        // What is left of it is removed at the next start at the latest.
+        let _ = storage.remove(&new);
+        return Err(error);
+    }
+    storage.rename(&new, &kept)?;
+    storage.sync_folder(Path::new(FOLDER))?;
+    Ok(true)
+}
+
+/// Says what was found, with the exact positions.
+pub fn tell(damage: &Damage, kept: &io::Result<bool>) {
+    let Damage { segment, bytes, positions, what } = damage;
+    let (from_byte, until_byte) = (bytes.start, bytes.end);
+    match kept {
+        Ok(false) => tracing::warn!(segment, ?positions, from_byte, until_byte, what, "journal damage, known already"),
+        Ok(true) => tracing::error!(segment, ?positions, from_byte, until_byte, what, "journal damaged: quarantined"),
+        Err(error) => {
+            tracing::error!(segment, ?positions, from_byte, until_byte, what, %error, "journal damaged: not quarantined")
+        }
+    }
+}
+
+/// Removes what was kept longer than `retention_ms` and what a crash left half-made; how many files went.
+pub fn expire(storage: &dyn Storage, now_ms: u64, retention_ms: u64) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in storage.list(Path::new(FOLDER))? {
+        let kept_at = entry.name.strip_suffix(".bytes").and_then(|name| name.rsplit('-').next()?.parse::<u64>().ok());
+        if kept_at.is_some_and(|at| now_ms.saturating_sub(at) > retention_ms) {
+            storage.remove(&path(&entry.name))?;
+            removed += 1;
+        }
+    }
+    if removed > 0 {
+        storage.sync_folder(Path::new(FOLDER))?;
+        tracing::info!(files = removed, "quarantine: expired files removed");
+    }
+    Ok(removed)
+}
+
+/// Removes what a crash left half-made.
+pub fn tidy(storage: &dyn Storage) -> io::Result<()> {
+    for entry in storage.list(Path::new(FOLDER))?.iter().filter(|entry| entry.name.ends_with(".new")) {
+        storage.remove(&path(&entry.name))?;
+    }
+    Ok(())
+}
+
+fn path(name: &str) -> PathBuf {
+    Path::new(FOLDER).join(name)
+}
+
+fn copy(storage: &dyn Storage, file: &dyn File, bytes: &Range<u64>, to: &Path) -> io::Result<()> {
+    let copy = storage.create(to)?;
+    let mut buffer = vec![0; COPY_BYTES.min(bytes.end - bytes.start).max(BLOCK_BYTES) as usize];
+    let mut at = bytes.start;
+    while at < bytes.end {
+        let wanted = (bytes.end - at).min(buffer.len() as u64) as usize;
+        let length = read_full_at(file, &mut buffer[..wanted], at)?;
+        write_all_at(copy.as_ref(), &buffer[..length], at - bytes.start)?;
+        if length < wanted {
+            break;
+        }
+        at += length as u64;
+    }
+    copy.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::storage::Disk;
+
+    #[test]
+    fn damage_is_kept_once_and_expires() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::new(folder.path()).unwrap();
+        disk.create_folder(Path::new(FOLDER)).unwrap();
+        let file = disk.create(Path::new("source")).unwrap();
+        write_all_at(file.as_ref(), b"0123456789", 0).unwrap();
+        let damage = Damage { segment: 7, bytes: 3..6, positions: vec![1..2], what: "test" };
+        assert!(keep(&disk, file.as_ref(), &damage, 1_000).unwrap());
+        assert!(!keep(&disk, file.as_ref(), &damage, 2_000).unwrap());
+        let entries = disk.list(Path::new(FOLDER)).unwrap();
+        assert_eq!(entries.len(), 1);
+        assert_eq!(std::fs::read(folder.path().join(path(&entries[0].name))).unwrap(), b"345");
+        assert_eq!(expire(&disk, 1_500, 1_000).unwrap(), 0);
+        assert_eq!(expire(&disk, 2_001, 1_000).unwrap(), 1);
+        assert_eq!(disk.list(Path::new(FOLDER)).unwrap(), vec![]);
+    }
+}

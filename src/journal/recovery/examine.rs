@@ -1,0 +1,188 @@
+//! A segment read whole.
+//!
+//! In: a segment whose end is not known for sound. Out: its records, one by one, and what is damaged. Never happens:
+//! damage taken for a torn tail although something sound stands behind it or a checkpoint covers it.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::super::frame::{BATCH_RECORDS_MAX, FRAME_HEADER_BYTES, Kind};
+use super::super::quarantine::Damage;
+use super::super::salvage::{self, Salvaged};
+use super::super::segment::{Name, SEGMENT_HEADER_BYTES, decode_list};
+use super::super::shared::SegmentMeta;
+use super::super::storage::File;
+use super::super::walk::{CHUNK_BYTES, Hole, Piece, Walk};
+use super::super::{JournalId, OpenError, Position, record};
+use super::{Recoverer, failed_at, survey::Found};
+
+/// What to examine.
+pub struct Subject {
+    pub file: Arc<dyn File>,
+    pub number: u64,
+    pub identity: Option<JournalId>,
+    /// Where the segment before it ended, if that is known.
+    pub begin: Option<Position>,
+    /// How long the file is.
+    pub bytes: u64,
+    /// Everything before it was synced; the segment holds what is missing.
+    pub at_least: Position,
+}
+
+/// What was found.
+pub struct Examined {
+    pub identity: Option<JournalId>,
+    pub begin: Position,
+    /// One past the newest position that anything names.
+    pub end: Position,
+    /// Where frames and damage end.
+    pub data_end: u64,
+    /// Whether there is a closing frame, and where it ends.
+    pub closed_at: Option<u64>,
+    pub newest_ms: u64,
+    pub records: u64,
+    /// Each with whether nothing at all was written behind it.
+    pub damages: Vec<(Damage, bool)>,
+}
+
+/// Reads all of it; `take` gets each sound record.
+pub fn examine(
+    subject: &Subject,
+    take: &mut dyn FnMut(&Bytes, &record::Found) -> io::Result<()>,
+) -> io::Result<Examined> {
+    let begin = subject.begin.unwrap_or(Position(1));
+    let mut walk = Walk::new(subject.file.clone(), subject.number, subject.identity, begin);
+    let mut examined = Examined {
+        identity: subject.identity,
+        begin,
+        end: begin,
+        data_end: SEGMENT_HEADER_BYTES,
+        closed_at: None,
+        newest_ms: 0,
+        records: 0,
+        damages: Vec::new(),
+    };
+    let (number, limit) = (subject.number, subject.bytes);
+    let mut first = true;
+    while let Some(piece) = walk.next(limit, CHUNK_BYTES)? {
+        if let (Piece::Frame { header, .. }, true, None) = (&piece, first, subject.begin) {
+            examined.begin = header.first;
+        }
+        first = false;
+        let salvaged = match piece {
+            Piece::Hole(Hole { used_bytes: 0, until: None, .. }) => break,
+            Piece::Hole(hole) => examined.pass_hole(&mut walk, subject, &hole)?,
+            Piece::Frame { at, header } if header.kind == Kind::Closing => {
+                let length = u64::from(header.payload_bytes);
+                let payload = walk.bytes(at + FRAME_HEADER_BYTES as u64, length, limit, CHUNK_BYTES)?;
+                let end = at + header.disk_bytes();
+                if decode_list(&header, &payload).is_none() {
+                    let what = "the list at the end of a segment is broken, its records are not";
+                    examined.damaged(Damage { segment: number, bytes: at..end, positions: Vec::new(), what });
+                }
+                examined.closed_at = Some(end);
+                break;
+            }
+            Piece::Frame { at, header } => {
+                examined.behind_all();
+                examined.data_end = at + header.disk_bytes();
+                salvage::frame(&mut walk, number, at, &header, limit, CHUNK_BYTES)?
+            }
+        };
+        for found in &salvaged.records {
+            take(&salvaged.bytes, found)?;
+            examined.records += 1;
+            examined.newest_ms = examined.newest_ms.max(found.received_at_ms);
+            examined.end = examined.end.max(Position(found.position.0 + 1));
+        }
+        if let Some(damage) = salvaged.damage {
+            examined.damages.push((damage, true));
+        }
+    }
+    examined.identity = walk.identity();
+    examined.end = examined.end.max(walk.expected());
+    Ok(examined)
+}
+
+impl Examined {
+    fn damaged(&mut self, damage: Damage) {
+        self.behind_all();
+        self.damages.push((damage, true));
+    }
+
+    /// Something stands behind all damage so far.
+    fn behind_all(&mut self) {
+        self.damages.iter_mut().for_each(|(_, at_end)| *at_end = false);
+    }
+
+    /// What a hole still holds; where nothing follows, it may hold a batch that nothing else names.
+    fn pass_hole(&mut self, walk: &mut Walk, subject: &Subject, hole: &Hole) -> io::Result<Salvaged> {
+        self.behind_all();
+        self.data_end = hole.at + hole.used_bytes;
+        let batch_end = Position(hole.from.0 + BATCH_RECORDS_MAX as u64);
+        let until = hole.until.unwrap_or(batch_end.max(subject.at_least));
+        let positions = hole.from.0..until.0;
+        let mut salvaged = salvage::hole(walk, subject.number, hole, positions, subject.bytes)?;
+        if let (None, Some(damage)) = (hole.until, salvaged.damage.as_mut()) {
+            let named = salvaged.records.last().map_or(hole.from.0, |found| found.position.0 + 1);
+            let known = named.max(subject.at_least.0);
+            damage.positions.iter_mut().for_each(|range| range.end = range.end.min(known));
+            damage.positions.retain(|range| !range.is_empty());
+        }
+        Ok(salvaged)
+    }
+}
+
+impl Recoverer<'_> {
+    /// A segment that must have been closed (a later one holds something), but is not cut behind its list, or whose end
+    /// is broken.
+    pub(super) fn examine_closed(
+        &mut self,
+        found: &Found,
+        before: Option<Position>,
+        follower: Option<&Found>,
+    ) -> Result<SegmentMeta, OpenError> {
+        let path = Name::Segment(found.number).path();
+        let next = follower.filter(|next| next.number == found.number + 1).and_then(|next| next.footer);
+        let subject = Subject {
+            file: found.file.clone(),
+            number: found.number,
+            identity: found.identity(),
+            begin: before,
+            bytes: found.bytes,
+            at_least: next.map_or(Position(0), |next| next.begin),
+        };
+        let examined = examine(&subject, &mut |_, _| Ok(())).map_err(failed_at("read", &path))?;
+        for (damage, _) in &examined.damages {
+            self.damaged(found.file.as_ref(), damage);
+        }
+        match examined.closed_at {
+            Some(end) if found.is_full_length() && examined.damages.is_empty() => {
+                if let Err(error) = found.file.set_len(end) {
+                    tracing::warn!(segment = found.number, %error, "journal: closed segment keeps its full length");
+                }
+            }
+            _ if examined.damages.is_empty() => {
+                let what = "the end of a closed segment is broken, its records are not";
+                let from = examined.data_end.min(found.bytes);
+                let bytes = from..found.bytes.min(from + 4096);
+                self.damaged(
+                    found.file.as_ref(),
+                    &Damage { segment: found.number, bytes, positions: Vec::new(), what },
+                );
+            }
+            _ => {}
+        }
+        Ok(SegmentMeta {
+            number: found.number,
+            identity: examined.identity,
+            begin: examined.begin,
+            end: examined.end.max(subject.at_least),
+            data_end: examined.data_end,
+            closed: true,
+            newest_ms: examined.newest_ms,
+        })
+    }
+}

@@ -1,0 +1,203 @@
+//! What lies in the folder, by headers and footers alone.
+//!
+//! In: the folder. Out: segments that hold something, and spares. Never happens: a file removed that could hold a
+//! record.
+
+use std::sync::Arc;
+
+use super::super::frame::{BLOCK_BYTES, FOOTER_BYTES, FRAME_HEADER_BYTES, FrameHeader, Kind};
+use super::super::segment::{FOLDER, Footer, HeaderError, Name, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::super::shared::SegmentMeta;
+use super::super::spares::Spare;
+use super::super::storage::{File, Storage, read_full_at};
+use super::super::{JournalId, OpenError, Options};
+use super::{failed, failed_at};
+
+/// Bytes read at once where zeros are looked for.
+const ZEROS_BYTES: usize = 1 << 20;
+
+/// What lies in the folder.
+pub struct Survey {
+    /// Segments that hold something, oldest first.
+    pub used: Vec<Found>,
+    /// Segments behind them that hold nothing.
+    pub spares: Vec<Spare>,
+    /// Number of the segment that an earlier recovery was rewriting.
+    pub leftover: Option<u64>,
+    pub highest_number: u64,
+}
+
+impl Survey {
+    /// Whether a segment is of that journal, or follows it.
+    pub fn knows(&self, identity: JournalId) -> bool {
+        let named = |found: &Found| {
+            found.identity() == Some(identity) || found.header.is_some_and(|header| header.previous == identity)
+        };
+        // Where all headers are broken, nothing can be told, and the checkpoint is believed.
+        self.used.iter().any(named) || self.used.iter().all(|found| found.identity().is_none())
+    }
+}
+
+/// One segment file.
+pub struct Found {
+    pub number: u64,
+    pub file: Arc<dyn File>,
+    pub bytes: u64,
+    /// `None` where it is broken.
+    pub header: Option<SegmentHeader>,
+    /// Where the file ends with one and its closing frame's header is sound.
+    pub footer: Option<Footer>,
+    /// Of the closing frame or the first one.
+    frame_identity: Option<JournalId>,
+    /// Nothing but zeros where the first frame would begin.
+    maybe_blank: bool,
+}
+
+impl Found {
+    /// Whose journal it is of: one survivor is enough.
+    pub fn identity(&self) -> Option<JournalId> {
+        self.header.map(|header| header.identity).or(self.frame_identity)
+    }
+
+    /// It was never cut behind a closing frame; what stands in it may be in the page cache alone.
+    pub fn is_full_length(&self) -> bool {
+        self.header.is_none_or(|header| header.segment_bytes == self.bytes)
+    }
+
+    /// What the footer says.
+    pub fn meta(&self, footer: &Footer) -> SegmentMeta {
+        SegmentMeta {
+            number: self.number,
+            identity: self.identity(),
+            begin: footer.begin,
+            end: footer.end,
+            data_end: footer.closing_at,
+            closed: true,
+            newest_ms: footer.newest_ms,
+        }
+    }
+}
+
+/// Looks at every file; removes segments that were still being made.
+pub fn survey(storage: &dyn Storage, options: &Options) -> Result<Survey, OpenError> {
+    let mut entries = storage.list(std::path::Path::new(FOLDER)).map_err(failed("list", FOLDER))?;
+    entries.sort_by(|left, right| left.name.cmp(&right.name));
+    let (mut found, mut leftover, mut highest_number) = (Vec::new(), None, 0);
+    for entry in &entries {
+        match Name::parse(&entry.name) {
+            Some(Name::Segment(number)) => {
+                highest_number = highest_number.max(number);
+                found.push(look_at(storage, number)?);
+            }
+            Some(name @ Name::New(_)) => {
+                storage.remove(&name.path()).map_err(failed_at("remove", &name.path()))?;
+            }
+            Some(name @ Name::Rewrite(number)) => {
+                if leftover.replace(number).is_some() {
+                    storage.remove(&name.path()).map_err(failed_at("remove", &name.path()))?;
+                    leftover = None;
+                }
+            }
+            None if entry.name == "checkpoint.new" => {
+                let path = super::super::checkpoint::path_new();
+                storage.remove(&path).map_err(failed_at("remove", &path))?;
+            }
+            None => {}
+        }
+    }
+    let spares = split_spares(storage, options, &mut found)?;
+    Ok(Survey { used: found, spares, leftover, highest_number })
+}
+
+fn look_at(storage: &dyn Storage, number: u64) -> Result<Found, OpenError> {
+    let path = Name::Segment(number).path();
+    let failed = || failed_at("read", &path);
+    let file: Arc<dyn File> = Arc::from(storage.open(&path).map_err(failed())?);
+    let bytes = file.byte_len().map_err(failed())?;
+    let mut blocks = vec![0; 2 * BLOCK_BYTES as usize];
+    let length = read_full_at(file.as_ref(), &mut blocks, 0).map_err(failed())?;
+    let (first, second) = blocks.split_at(SEGMENT_HEADER_BYTES as usize);
+    let header = match SegmentHeader::decode(first) {
+        Ok(header) => Some(header).filter(|header| header.number == number),
+        Err(HeaderError::Broken) => None,
+        Err(HeaderError::Version(version)) => {
+            return Err(OpenError::Version { path: path.display().to_string(), version });
+        }
+    };
+    let of_this = |header: &FrameHeader| header.segment == number;
+    let frame = FrameHeader::decode(second).filter(of_this);
+    let mut found = Found {
+        number,
+        file,
+        bytes,
+        header,
+        footer: None,
+        frame_identity: frame.map(|frame| frame.identity),
+        maybe_blank: length > FRAME_HEADER_BYTES && second.iter().all(|byte| *byte == 0),
+    };
+    found.footer = read_footer(&found).map_err(failed())?;
+    Ok(found)
+}
+
+/// The footer, where both it and the header of the closing frame that it names are sound.
+fn read_footer(found: &Found) -> std::io::Result<Option<Footer>> {
+    if found.bytes < SEGMENT_HEADER_BYTES + BLOCK_BYTES {
+        return Ok(None);
+    }
+    let mut bytes = [0; FOOTER_BYTES];
+    read_full_at(found.file.as_ref(), &mut bytes, found.bytes - FOOTER_BYTES as u64)?;
+    let Some(footer) = Footer::decode(&bytes).filter(|footer| footer.number == found.number) else { return Ok(None) };
+    let mut bytes = [0; FRAME_HEADER_BYTES];
+    read_full_at(found.file.as_ref(), &mut bytes, footer.closing_at)?;
+    let names_it = |header: &FrameHeader| {
+        header.kind == Kind::Closing
+            && header.segment == found.number
+            && header.first == footer.end
+            && footer.closing_at.checked_add(header.disk_bytes()) == Some(found.bytes)
+            && found.identity().is_none_or(|identity| identity == header.identity)
+    };
+    Ok(FrameHeader::decode(&bytes).filter(names_it).map(|_| footer))
+}
+
+/// Takes the blank segments at the end out of the list. Of those only the first can have been begun (the writer begins
+/// one when the closing of the one before is synced), so it alone is read whole.
+fn split_spares(storage: &dyn Storage, options: &Options, found: &mut Vec<Found>) -> Result<Vec<Spare>, OpenError> {
+    let mut used = found.iter().rposition(|found| !found.maybe_blank).map_or(0, |last| last + 1);
+    if let Some(first) = found.get(used)
+        && !is_blank(first).map_err(failed_at("read", &Name::Segment(first.number).path()))?
+    {
+        used += 1;
+    }
+    let mut spares = Vec::new();
+    for blank in found.drain(used..) {
+        match blank.header {
+            Some(header) if header.segment_bytes == blank.bytes && blank.bytes == options.segment_bytes => {
+                spares.push(Spare { file: blank.file, header });
+            }
+            _ => {
+                tracing::warn!(
+                    segment = blank.number,
+                    "journal: a spare segment with a broken header or another size is removed"
+                );
+                let path = Name::Segment(blank.number).path();
+                storage.remove(&path).map_err(failed_at("remove", &path))?;
+            }
+        }
+    }
+    Ok(spares)
+}
+
+fn is_blank(found: &Found) -> std::io::Result<bool> {
+    let mut buffer = vec![0; ZEROS_BYTES];
+    let mut at = SEGMENT_HEADER_BYTES;
+    loop {
+        let length = read_full_at(found.file.as_ref(), &mut buffer, at)?;
+        if buffer[..length].iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        if length < buffer.len() {
+            return Ok(true);
+        }
+        at += length as u64;
+    }
+}

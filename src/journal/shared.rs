@@ -1,0 +1,305 @@
+//! What the parts of a running journal share.
+//!
+//! In: records on their way, what is synced, which segments there are, marks, damage. Out: the same, to whoever asks.
+//! Never happens: a lock of this file that is held over I/O (the spares' lock, which orders housekeeping, is in
+//! [`super::spares`]); a waiter that is forgotten, even when a thread panics: [`Queued`] answers when it is dropped.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::frame::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
+use super::quarantine::Damage;
+use super::record::RECORD_HEADER_BYTES;
+use super::spares::Spares;
+use super::{Append, AppendError, JournalId, LaneMark, Options, Position, Storage, Tag};
+use crate::health::Health;
+use crate::metrics::Metrics;
+
+/// One record that waits for its sync. Dropped without an answer, it answers [`AppendError::Poisoned`].
+pub struct Queued {
+    pub tag: Tag,
+    pub received_at_ms: u64,
+    pub payload: [bytes::Bytes; 2],
+    done: Option<Box<dyn FnOnce(Result<Position, AppendError>) + Send>>,
+}
+
+impl Queued {
+    /// Bytes that the record takes in a frame.
+    pub fn frame_bytes(&self) -> usize {
+        RECORD_HEADER_BYTES + self.payload_bytes()
+    }
+
+    /// The record's own bytes.
+    pub fn payload_bytes(&self) -> usize {
+        self.payload[0].len() + self.payload[1].len()
+    }
+
+    /// Answers.
+    pub fn complete(mut self, outcome: Result<Position, AppendError>) {
+        if let Some(done) = self.done.take() {
+            done(outcome);
+        }
+    }
+}
+
+impl From<Append> for Queued {
+    fn from(append: Append) -> Queued {
+        let Append { tag, received_at_ms, payload, done } = append;
+        Queued { tag, received_at_ms, payload, done: Some(done) }
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        if let Some(done) = self.done.take() {
+            done(Err(AppendError::Poisoned));
+        }
+    }
+}
+
+/// One segment that holds records, as readers and housekeeping see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentMeta {
+    pub number: u64,
+    /// `None` where header and frames are broken.
+    pub identity: Option<JournalId>,
+    /// The position at which it began.
+    pub begin: Position,
+    /// One past the newest synced position that it has used.
+    pub end: Position,
+    /// Where its synced frames of records end, bytes from the start of the file.
+    pub data_end: u64,
+    pub closed: bool,
+    /// Newest received-at of its records.
+    pub newest_ms: u64,
+}
+
+#[derive(Default)]
+struct Queue {
+    records: VecDeque<Queued>,
+    /// No record is taken any more.
+    closed: bool,
+}
+
+/// The lanes as last handed over, and whether that is news for the keeper.
+#[derive(Default)]
+pub struct Marks {
+    pub lanes: Vec<LaneMark>,
+    pub changed: bool,
+}
+
+/// The state of one running journal.
+pub struct Shared {
+    pub storage: Arc<dyn Storage>,
+    pub options: Options,
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+    pub spares: Mutex<Spares>,
+    pub marks: Mutex<Marks>,
+    /// Found by readers, not yet told and quarantined by the keeper.
+    pub damages: Mutex<Vec<Damage>>,
+    /// Bytes of frames written, for the rate.
+    pub written_bytes: AtomicU64,
+    segments: Mutex<BTreeMap<u64, SegmentMeta>>,
+    queue: Mutex<Queue>,
+    queued: Condvar,
+    synced: Mutex<Position>,
+    synced_more: Condvar,
+    poisoned: AtomicBool,
+    full: AtomicBool,
+    stopped: AtomicBool,
+}
+
+/// What a shared state begins with.
+pub struct Begin {
+    pub storage: Arc<dyn Storage>,
+    pub options: Options,
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+    pub spares: Spares,
+    pub lanes: Vec<LaneMark>,
+    pub segments: Vec<SegmentMeta>,
+    pub next: Position,
+}
+
+impl Shared {
+    /// The state after a recovery.
+    pub fn new(begin: Begin) -> Shared {
+        Shared {
+            storage: begin.storage,
+            options: begin.options,
+            metrics: begin.metrics,
+            health: begin.health,
+            spares: Mutex::new(begin.spares),
+            marks: Mutex::new(Marks { lanes: begin.lanes, changed: false }),
+            damages: Mutex::default(),
+            written_bytes: AtomicU64::new(0),
+            segments: Mutex::new(begin.segments.into_iter().map(|meta| (meta.number, meta)).collect()),
+            queue: Mutex::default(),
+            queued: Condvar::new(),
+            synced: Mutex::new(begin.next),
+            synced_more: Condvar::new(),
+            poisoned: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Queues a record, or says why not.
+    pub fn enqueue(&self, append: Append, record_bytes_max: u64) -> Result<(), AppendError> {
+        let queued = Queued::from(append);
+        let refuse = |mut queued: Queued, error| {
+            queued.done = None;
+            Err(error)
+        };
+        if queued.payload_bytes() as u64 > record_bytes_max {
+            return refuse(queued, AppendError::TooLarge);
+        }
+        let mut queue = lock(&self.queue);
+        // Asked under the queue's lock: who poisons drains the queue under it afterwards.
+        if self.is_poisoned() {
+            return refuse(queued, AppendError::Poisoned);
+        }
+        if queue.closed {
+            return refuse(queued, AppendError::Closed);
+        }
+        if self.is_full() {
+            return refuse(queued, AppendError::NoRoom);
+        }
+        queue.records.push_back(queued);
+        drop(queue);
+        self.queued.notify_one();
+        Ok(())
+    }
+
+    /// Takes the next batch: at most a frame's worth, or one larger record.
+    pub fn take_batch(&self) -> Vec<Queued> {
+        let mut queue = lock(&self.queue);
+        let count = batch_len(queue.records.iter());
+        queue.records.drain(..count).collect()
+    }
+
+    /// Waits until something is queued, the queue is closed, or the time is over. Whether to go on.
+    pub fn wait_queued(&self, timeout: Duration) -> bool {
+        let queue = lock(&self.queue);
+        let idle = |queue: &mut Queue| queue.records.is_empty() && !queue.closed;
+        let (queue, _) = self.queued.wait_timeout_while(queue, timeout, idle).unwrap_or_else(PoisonError::into_inner);
+        !(queue.closed && queue.records.is_empty())
+    }
+
+    /// Takes no more records; what is queued goes on.
+    pub fn close_queue(&self) {
+        lock(&self.queue).closed = true;
+        self.queued.notify_all();
+    }
+
+    /// Ends all waiting of readers.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        drop(lock(&self.synced));
+        self.synced_more.notify_all();
+    }
+
+    /// One past the newest synced position.
+    pub fn synced(&self) -> Position {
+        *lock(&self.synced)
+    }
+
+    /// Everything before `position` is synced; the segment's entry was brought up to it before.
+    pub fn set_synced(&self, position: Position) {
+        *lock(&self.synced) = position;
+        self.synced_more.notify_all();
+    }
+
+    /// Waits for something at or behind `from`.
+    pub fn wait_synced(&self, from: Position, timeout: Duration) -> Position {
+        let synced = lock(&self.synced);
+        let waiting =
+            |synced: &mut Position| *synced <= from && !self.is_poisoned() && !self.stopped.load(Ordering::Acquire);
+        let (synced, _) =
+            self.synced_more.wait_timeout_while(synced, timeout, waiting).unwrap_or_else(PoisonError::into_inner);
+        *synced
+    }
+
+    /// Whether a write or sync has failed.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+
+    /// The first error of a write or sync: nothing is accepted any more, and all that wait fail.
+    pub fn poison(&self, what: &'static str, error: &io::Error) {
+        if !self.poisoned.swap(true, Ordering::AcqRel) {
+            tracing::error!(what, %error, "journal poisoned: nothing more is accepted, a restart follows");
+            self.health.set_journal_poisoned();
+            self.metrics.set_journal_poisoned();
+        }
+        let waiting: Vec<Queued> = lock(&self.queue).records.drain(..).collect();
+        drop(waiting);
+        drop(lock(&self.synced));
+        self.synced_more.notify_all();
+        self.queued.notify_all();
+    }
+
+    /// Whether the intake has no room.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+
+    /// The intake has, or has again, no room; told at each change.
+    pub fn set_full(&self, full: bool) {
+        if self.full.swap(full, Ordering::AcqRel) == full {
+            return;
+        }
+        self.health.set_journal_full(full);
+        if full {
+            tracing::warn!("journal full: events are refused until there is room");
+        } else {
+            tracing::info!("journal has room again: events are accepted");
+        }
+    }
+
+    /// Puts a segment in, or up to date.
+    pub fn put_segment(&self, meta: SegmentMeta) {
+        lock(&self.segments).insert(meta.number, meta);
+    }
+
+    /// Takes a segment out; readers that have it open go on.
+    pub fn remove_segment(&self, number: u64) {
+        lock(&self.segments).remove(&number);
+    }
+
+    /// The segment that holds `position` or, where none does, the first behind it.
+    pub fn segment_for(&self, position: Position) -> Option<SegmentMeta> {
+        lock(&self.segments).values().find(|meta| meta.end > position).cloned()
+    }
+
+    /// The segment as it is now.
+    pub fn segment(&self, number: u64) -> Option<SegmentMeta> {
+        lock(&self.segments).get(&number).cloned()
+    }
+
+    /// All of them, oldest first.
+    pub fn segments(&self) -> Vec<SegmentMeta> {
+        lock(&self.segments).values().cloned().collect()
+    }
+}
+
+/// How many records, from the first on, go into one frame.
+pub fn batch_len<'q>(records: impl Iterator<Item = &'q Queued>) -> usize {
+    let mut bytes = 0;
+    let fits = |queued: &&Queued| {
+        bytes += queued.frame_bytes();
+        bytes <= BATCH_BYTES_MAX
+    };
+    let mut records = records.take(BATCH_RECORDS_MAX).peekable();
+    let any = records.peek().is_some();
+    records.take_while(fits).count().max(usize::from(any))
+}
+
+/// Locks; what a panicking thread left is still whole, as no change here stops half-way.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,174 @@
+//! The walk along the frames of one segment.
+//!
+//! In: an open segment and how far it may be read. Out: frames in order, and holes where bytes are no frame. Never
+//! happens: a frame of another segment or journal that is taken for one of this; a read behind the limit (what is
+//! written there is not yet synced).
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::frame::{self, BLOCK_BYTES, FRAME_HEADER_BYTES, FrameHeader};
+use super::segment::SEGMENT_HEADER_BYTES;
+use super::storage::{File, read_full_at};
+use super::{JournalId, Position};
+
+/// Bytes of one read where records are wanted.
+pub const CHUNK_BYTES: usize = 256 << 10;
+/// Bytes of one read where only headers are wanted.
+pub const HEADER_CHUNK_BYTES: usize = BLOCK_BYTES as usize;
+
+/// What lies at one place of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece {
+    /// A frame whose header is sound and in its place.
+    Frame { at: u64, header: FrameHeader },
+    /// Bytes that are no frame, up to the next one or the limit.
+    Hole(Hole),
+}
+
+/// A stretch without a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hole {
+    pub at: u64,
+    pub bytes: u64,
+    /// Bytes up to the last block that is not zero; 0: nothing was ever written here.
+    pub used_bytes: u64,
+    /// The first position that may be missing.
+    pub from: Position,
+    /// The first position behind the hole; `None` where no frame follows.
+    pub until: Option<Position>,
+}
+
+/// A place in a segment, and what the next frame must chain from.
+pub struct Walk {
+    file: Arc<dyn File>,
+    number: u64,
+    /// `None` until a frame has told it, where the segment's header is broken.
+    identity: Option<JournalId>,
+    at: u64,
+    last_batch: Option<u32>,
+    chain: u32,
+    expected: Position,
+    after_hole: bool,
+    chunk: Bytes,
+    chunk_at: u64,
+}
+
+impl Walk {
+    /// Begins at the first frame; `begin` is the position at which the segment began.
+    pub fn new(file: Arc<dyn File>, number: u64, identity: Option<JournalId>, begin: Position) -> Walk {
+        Walk {
+            file,
+            number,
+            identity,
+            at: SEGMENT_HEADER_BYTES,
+            last_batch: None,
+            chain: identity.map_or(0, |identity| frame::seed(identity, number)),
+            expected: begin,
+            after_hole: false,
+            chunk: Bytes::new(),
+            chunk_at: 0,
+        }
+    }
+
+    /// Whose journal the frames are of, once that is known.
+    pub fn identity(&self) -> Option<JournalId> {
+        self.identity
+    }
+
+    /// One past the newest position that any frame so far has named.
+    pub fn expected(&self) -> Position {
+        self.expected
+    }
+
+    /// Length of the file.
+    pub fn file_bytes(&self) -> io::Result<u64> {
+        self.file.byte_len()
+    }
+
+    /// The next piece before `limit`. `chunk_bytes` is how much is read at once.
+    pub fn next(&mut self, limit: u64, chunk_bytes: usize) -> io::Result<Option<Piece>> {
+        if self.at >= limit {
+            return Ok(None);
+        }
+        let header = self.header_at(self.at, limit, chunk_bytes)?;
+        let in_order = |header: &FrameHeader| self.after_hole || self.follows_directly(header);
+        if let Some(header) = header.filter(in_order) {
+            let at = self.at;
+            self.step_over(&header);
+            return Ok(Some(Piece::Frame { at, header }));
+        }
+        self.cross_hole(limit).map(|hole| Some(Piece::Hole(hole)))
+    }
+
+    /// Bytes of the segment, fewer where the file ends.
+    pub fn bytes(&mut self, at: u64, bytes: u64, limit: u64, chunk_bytes: usize) -> io::Result<Bytes> {
+        let wanted = bytes.min(limit.saturating_sub(at)) as usize;
+        let held = self.chunk_at..self.chunk_at + self.chunk.len() as u64;
+        if !(held.contains(&at) && at + wanted as u64 <= held.end) {
+            self.read_chunk(at, wanted.max(chunk_bytes.min(limit.saturating_sub(at) as usize)))?;
+        }
+        let from = (at - self.chunk_at) as usize;
+        Ok(self.chunk.slice(from..(from + wanted).min(self.chunk.len())))
+    }
+
+    fn read_chunk(&mut self, at: u64, bytes: usize) -> io::Result<()> {
+        let spent = std::mem::take(&mut self.chunk);
+        let mut buffer = spent.try_into_mut().unwrap_or_else(|_shared| BytesMut::new());
+        buffer.resize(bytes, 0);
+        let length = read_full_at(self.file.as_ref(), &mut buffer, at)?;
+        buffer.truncate(length);
+        self.chunk = buffer.freeze();
+        self.chunk_at = at;
+        Ok(())
+    }
+
+    /// A sound header of this segment, whose frame ends before the limit.
+    fn header_at(&mut self, at: u64, limit: u64, chunk_bytes: usize) -> io::Result<Option<FrameHeader>> {
+        let bytes = self.bytes(at, FRAME_HEADER_BYTES as u64, limit, chunk_bytes)?;
+        Ok(FrameHeader::decode(&bytes).filter(|header| {
+            header.segment == self.number
+                && self.identity.is_none_or(|identity| identity == header.identity)
+                && self.last_batch.is_none_or(|batch| header.batch > batch)
+                && header.first >= self.expected
+                && header.disk_bytes() <= limit - at
+        }))
+    }
+
+    fn follows_directly(&self, header: &FrameHeader) -> bool {
+        let chain = match self.last_batch {
+            Some(_) => self.chain,
+            None => frame::seed(header.identity, self.number),
+        };
+        header.chain == chain && header.batch == self.last_batch.map_or(0, |batch| batch + 1)
+    }
+
+    fn step_over(&mut self, header: &FrameHeader) {
+        self.at += header.disk_bytes();
+        self.identity = Some(header.identity);
+        self.last_batch = Some(header.batch);
+        self.chain = header.crc;
+        self.expected = header.end();
+        self.after_hole = false;
+    }
+
+    /// Looks at every block for the next frame. The block at hand may hold one that does not chain: a hole of no bytes.
+    fn cross_hole(&mut self, limit: u64) -> io::Result<Hole> {
+        let (start, from) = (self.at, self.expected);
+        let mut used_bytes = 0;
+        while self.at < limit {
+            if let Some(header) = self.header_at(self.at, limit, CHUNK_BYTES)? {
+                self.after_hole = true;
+                return Ok(Hole { at: start, bytes: self.at - start, used_bytes, from, until: Some(header.first) });
+            }
+            let block = self.bytes(self.at, BLOCK_BYTES, limit, CHUNK_BYTES)?;
+            if block.iter().any(|byte| *byte != 0) {
+                used_bytes = self.at + block.len() as u64 - start;
+            }
+            self.at = (self.at + BLOCK_BYTES).min(limit);
+        }
+        Ok(Hole { at: start, bytes: limit - start, used_bytes, from, until: None })
+    }
+}
