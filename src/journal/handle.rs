@@ -90,18 +90,11 @@ pub fn open_stepped(
     options.check()?;
     let recovery = recover(&storage, &options, now_ms, new_identity)?;
     metrics.corrupt_bytes_found(recovery.corrupt_bytes);
-    let recovered = Recovered {
-        lanes: recovery.lanes.clone(),
-        oldest: recovery.segments.first().map_or(recovery.next, |first| first.begin),
-        next: recovery.next,
-        identity: recovery.identity,
-        corrupt_bytes: recovery.corrupt_bytes,
-        tags: Box::new(Tags::new(storage.clone(), recovery.segments.clone())),
-    };
+    let lanes = recovery.lanes.clone();
     let clock = Clock::new(recovery.segments.iter().map(|meta| meta.newest_ms).max().filter(|newest| *newest > 0));
     let record_bytes_max = record_bytes_max(options.segment_bytes);
     let shared = Arc::new(Shared::new(Begin {
-        storage,
+        storage: storage.clone(),
         options,
         metrics,
         health,
@@ -112,6 +105,16 @@ pub fn open_stepped(
     }));
     let provided = spares::provide(&shared, &mut lock(&shared.spares));
     shared.set_full(!provided);
+    // After the spares: settled segments may have gone for their room.
+    let segments = shared.segments();
+    let recovered = Recovered {
+        lanes,
+        oldest: segments.first().map_or(recovery.next, |first| first.begin),
+        next: recovery.next,
+        identity: recovery.identity,
+        corrupt_bytes: recovery.corrupt_bytes,
+        tags: Box::new(Tags::new(storage, segments)),
+    };
     let identity = recovery.identity;
     let writer = Writer::new(shared.clone(), recovery.next);
     let keeper = Keeper::new(shared.clone(), identity, recovery.checkpoint, clock);

@@ -206,7 +206,7 @@ impl Closing<'_> {
         };
         let mut bytes = Vec::with_capacity(closing_bytes(self.entries.len()) as usize);
         bytes.extend_from_slice(&header.encode());
-        record::encode(&mut bytes, self.end, newest_ms, &[0; 16], &[&list]);
+        record::encode(&mut bytes, list_position(self.end), newest_ms, &[0; 16], &[&list]);
         bytes.resize(closing_bytes(self.entries.len()) as usize - FOOTER_BYTES, 0);
         let (number, begin, end) = (self.number, self.begin, self.end);
         let footer = Footer { number, closing_at: self.at, begin, end, newest_ms, records: self.entries.len() as u64 };
@@ -215,9 +215,16 @@ impl Closing<'_> {
     }
 }
 
+/// What stands for a position in the list's checksum: none that a record can have, so that a list whose frame header is
+/// broken is never salvaged as a record.
+fn list_position(end: Position) -> Position {
+    Position(!end.0)
+}
+
 /// Reads the payload of a closing frame; `None` where it is broken.
 pub fn decode_list(header: &FrameHeader, payload: &[u8]) -> Option<Vec<Entry>> {
-    let decoded = record::decode(payload, 0, header.first.0..header.first.0 + 1);
+    let at = list_position(header.first).0;
+    let decoded = record::decode(payload, 0, at..at + 1);
     let list = &payload[decoded.records.first()?.payload()];
     if list.len() % ENTRY_BYTES != 0 {
         return None;

@@ -64,26 +64,33 @@ pub struct Found {
     pub synced: u64,
     pub tags: Vec<(Tag, u64)>,
     pub met: Vec<Met>,
+    /// There may have been no room for a new checkpoint file.
+    pub is_squeezed: bool,
 }
 
 /// What rot may have taken.
 #[derive(Debug, Default, Clone)]
 pub struct Rot {
+    pub struck: bool,
     /// Records that may be gone.
     pub records: BTreeSet<usize>,
     /// Both slots or one of the checkpoint file may be broken.
     pub checkpoint: bool,
     /// The batch that may count as a torn tail: its positions may be given out again.
     pub tail: BTreeSet<usize>,
-    /// A record's own bytes were hit: nothing but that record may go.
-    pub is_payload: bool,
 }
 
 impl Rot {
+    /// Whether nothing was hit.
+    pub fn is_none(&self) -> bool {
+        !self.struck
+    }
+
     /// Rot that no judged recovery has met yet stays.
     pub fn merge(&mut self, other: Rot) {
         self.records.extend(other.records);
         self.checkpoint |= other.checkpoint;
+        self.struck |= other.struck;
         self.tail.extend(other.tail);
     }
 }
@@ -99,8 +106,12 @@ pub struct Ledger {
     freed_below: u64,
     /// Checkpoints handed over: the last one whose sync was reported comes first.
     candidates: Vec<Vec<LaneMark>>,
+    /// The one before: where there is no room for a new checkpoint file, a power cut in a recovery may go back to it.
+    elder: Vec<LaneMark>,
     /// The largest lowest lane ever handed over.
     passed: u64,
+    /// Records that rot took, with their tags.
+    rotten: BTreeSet<(Tag, u64)>,
 }
 
 impl Ledger {
@@ -171,7 +182,16 @@ impl Ledger {
 
     /// The keeper says that the newest checkpoint handed over is synced.
     pub fn checkpoint_synced(&mut self) {
-        self.candidates.drain(..self.candidates.len() - 1);
+        let before = self.candidates.remove(0);
+        let newest = self.candidates.pop().unwrap_or_else(|| before.clone());
+        self.go_on_with(before, newest);
+    }
+
+    fn go_on_with(&mut self, before: Vec<LaneMark>, newest: Vec<LaneMark>) {
+        if before != newest {
+            self.elder = before;
+        }
+        self.candidates = vec![newest];
     }
 
     /// A reader of the running journal returned this.
@@ -194,13 +214,15 @@ impl Ledger {
             return Err(format!("the next position is {}, but {} was reached", found.synced, self.high_water));
         }
         let lanes_gone = found.lanes.is_empty() && self.candidates.iter().all(|lanes| !lanes.is_empty());
+        let gone = rot.records.iter().chain(&rot.tail).filter(|id| !there.values().any(|there| there == *id));
+        self.rotten.extend(gone.map(|id| (self.known[*id].tag, self.known[*id].received_at_ms)));
         self.adopt(found, there);
         Ok(taken + usize::from(lanes_gone))
     }
 
     fn check_lanes(&self, found: &Found, rot: &Rot) -> Result<(), Wrong> {
         let lanes = sorted(&found.lanes);
-        if self.candidates.contains(&lanes) || rot.checkpoint {
+        if self.candidates.contains(&lanes) || rot.checkpoint || (found.is_squeezed && lanes == self.elder) {
             return Ok(());
         }
         Err(format!("the checkpoint is {lanes:?}, but only these could be: {:?}", self.candidates))
@@ -259,7 +281,8 @@ impl Ledger {
     /// is retained whole. Returns how many rot took.
     fn check_obligations(&self, found: &Found, there: &BTreeMap<u64, usize>, rot: &Rot) -> Result<usize, Wrong> {
         let lanes = if rot.checkpoint { Some(self.passed) } else { lowest(&found.lanes) };
-        let floor = lanes.unwrap_or(0).min(found.oldest);
+        let oldest = if rot.is_none() { found.oldest } else { there.keys().next().copied().unwrap_or(found.synced) };
+        let floor = lanes.unwrap_or(0).min(oldest);
         let mut taken = 0;
         for (position, id) in self.at.range(floor..) {
             if there.contains_key(position) {
@@ -284,11 +307,11 @@ impl Ledger {
         if found.tags == expected {
             return Ok(());
         }
-        // A closed segment's list is read at the start and its bodies later, so rot may leave a tag too many.
-        let may_stay: BTreeSet<_> = rot.records.iter().map(|id| tag(id)).collect();
-        let rest: Vec<_> = found.tags.iter().copied().filter(|tag| !may_stay.contains(tag)).collect();
-        let expected: Vec<_> = expected.into_iter().filter(|tag| !may_stay.contains(tag)).collect();
-        if rest == expected {
+        // A closed segment's list is read at a start, its bodies are not, so rot may leave a tag too many.
+        let hit: BTreeSet<_> = rot.records.iter().chain(&rot.tail).map(tag).collect();
+        let may_stay = |tag: &(Tag, u64)| hit.contains(tag) || self.rotten.contains(tag);
+        let without = |tags: &[(Tag, u64)]| tags.iter().copied().filter(|tag| !may_stay(tag)).collect::<Vec<_>>();
+        if without(&found.tags) == without(&expected) {
             return Ok(());
         }
         Err(format!("{} tags are recovered, {} records are there", found.tags.len(), there.len()))
@@ -301,7 +324,8 @@ impl Ledger {
         });
         self.freed_below = self.freed_below.max(found.oldest);
         // A recovery that returns has synced what it goes on with.
-        self.candidates = vec![sorted(&found.lanes)];
+        let before = self.candidates.remove(0);
+        self.go_on_with(before, sorted(&found.lanes));
         self.at = there;
     }
 

@@ -43,6 +43,11 @@ impl Shape {
         }
     }
 
+    /// Whether the disk may be full at some time.
+    fn may_be_full(&self) -> bool {
+        self.has_faults || self.capacity_bytes < self.size_max_bytes
+    }
+
     fn options(&self) -> Options {
         Options {
             segment_bytes: self.segment_bytes,
@@ -100,6 +105,7 @@ impl Rig {
             synced: synced.0,
             tags: recovered.tags.collect(),
             met: Vec::new(),
+            is_squeezed: shape.may_be_full(),
         };
         let mut reader = rig.journal.reader(Position(0));
         while let Some(met) = next(&mut reader).map_err(NotOpen::Wrong)? {

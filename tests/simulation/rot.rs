@@ -36,8 +36,8 @@ pub fn strike(disk: &SimDisk, ledger: &Ledger, random: &mut Random) -> (Rot, Str
     let byte = choose(bytes, &places, random);
     disk.flip(path, byte as u64 * 8 + random.below(8));
     let rot = judge(path, byte, &places, ledger);
-    let hit = if rot.is_payload { "a payload" } else { "what is around the payloads" };
-    (rot, format!("a bit of byte {byte} of {path} ({hit}) turns over"))
+    let told = format!("a bit of byte {byte} of {path} turns over; it may take {:?}, tail {:?}", rot.records, rot.tail);
+    (rot, told)
 }
 
 /// Half of the time in or just before a payload, else anywhere.
@@ -52,7 +52,7 @@ fn choose(bytes: &[u8], places: &[Place], random: &mut Random) -> usize {
 
 fn judge(path: &str, byte: usize, places: &[Place], ledger: &Ledger) -> Rot {
     if path == CHECKPOINT {
-        return Rot { checkpoint: true, ..Rot::default() };
+        return Rot { struck: true, checkpoint: true, ..Rot::default() };
     }
     let hit = places.iter().find(|place| (place.start..place.end).contains(&byte)).map(|place| place.id);
     let records: BTreeSet<usize> = match hit {
@@ -67,7 +67,7 @@ fn judge(path: &str, byte: usize, places: &[Place], ledger: &Ledger) -> Rot {
         }
         _ => BTreeSet::new(),
     };
-    Rot { records, tail, checkpoint: false, is_payload: hit.is_some() }
+    Rot { struck: true, records, tail, checkpoint: false }
 }
 
 fn places(bytes: &[u8], ledger: &Ledger) -> Vec<Place> {

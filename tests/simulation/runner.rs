@@ -1,7 +1,7 @@
 //! Many scenes, on all cores.
 //!
-//! In: `RECOVERIES` (how many, 100,000 where nothing is said), `SEED` (one scene, with every call on the disk; prints
-//! and repeats a failure). Out: one line with the count, or the failing scene and the command that repeats it. Never
+//! In: `RECOVERIES` (how many, 100,000 where nothing is said), `SEED` (one scene, with every call on the disk;
+//! `CUT` with it: the power is cut at that change, as in the walk). Out: one line with the count, or the failing scene and the command that repeats it. Never
 //! happens: a scene that depends on which thread ran it.
 
 use std::io::Write as _;
@@ -18,7 +18,8 @@ const FIRST_SEED: u64 = 1;
 #[test]
 fn every_recovery_keeps_what_was_promised() {
     if let Some(seed) = number("SEED") {
-        match scene::run(seed, LIVES, CutPlan::Random, true) {
+        let (lives, plan) = number("CUT").map_or((LIVES, CutPlan::Random), |change| (1, CutPlan::At(change)));
+        match scene::run(seed, lives, plan, true) {
             Ok(outcome) => say(&format!("seed {seed}: {} recoveries, 0 lost", outcome.recoveries)),
             Err(failure) => panic!("{}", tell(&failure)),
         }
@@ -42,7 +43,7 @@ fn a_cut_at_every_change_of_a_scene_keeps_what_was_promised() {
         let whole = scene::run(seed, 0, CutPlan::At(u64::MAX), false).unwrap_or_else(|failure| panic!("{}", tell(&failure)));
         for change in 1..=whole.changes {
             let outcome = scene::run(seed, 1, CutPlan::At(change), false)
-                .unwrap_or_else(|failure| panic!("cut at change {change}: {}", tell(&failure)));
+                .unwrap_or_else(|failure| panic!("{}\nwith CUT={change}", tell(&failure)));
             recoveries += outcome.recoveries;
             cuts += 1;
         }

@@ -302,13 +302,17 @@ impl Recoverer<'_> {
         first: &Checkpoint,
     ) -> Result<CheckpointFile, OpenError> {
         let failed = failed("write", "journal/checkpoint");
-        match (file, slots) {
-            (Some(file), Some(slots)) if slots.iter().any(Result::is_ok) => {
+        // A new file: written in place, a power cut here would leave the elder slot, and lanes would go back behind a
+        // checkpoint that was synced. Where there is no room for one, going back (with duplicates) is the lesser evil.
+        match (CheckpointFile::create(self.storage, first), file, slots) {
+            (Err(error), Some(file), Some(slots)) if rewrite::is_full(&error) && slots.iter().any(Result::is_ok) => {
+                tracing::warn!(%error, "journal: disk full, the checkpoint is written in place");
+                let _ = self.storage.remove(&checkpoint::path_new());
                 let mut file = CheckpointFile::resume(file, slots);
                 file.write(first.clone()).map_err(failed)?;
                 Ok(file)
             }
-            _ => CheckpointFile::create(self.storage, first).map_err(failed),
+            (created, _, _) => created.map_err(failed),
         }
     }
 

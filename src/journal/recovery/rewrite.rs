@@ -232,7 +232,7 @@ fn write_again(subject: &Subject, file: &dyn File, header: SegmentHeader) -> io:
     Ok((examined, meta))
 }
 
-fn is_full(error: &io::Error) -> bool {
+pub fn is_full(error: &io::Error) -> bool {
     // A disk that takes nothing of a write is full as well.
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::WriteZero)
 }
