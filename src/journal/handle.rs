@@ -113,6 +113,7 @@ pub fn open_stepped(
         next: recovery.next,
         identity: recovery.identity,
         corrupt_bytes: recovery.corrupt_bytes,
+        torn_bytes: recovery.torn_bytes,
         tags: Box::new(Tags::new(storage, segments)),
     };
     let identity = recovery.identity;

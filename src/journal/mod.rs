@@ -118,6 +118,9 @@ pub struct Recovered {
     pub identity: JournalId,
     /// Bytes found damaged, quarantined and told; 0 where all was sound.
     pub corrupt_bytes: u64,
+    /// Bytes of a torn tail that was cut and quarantined, as after a crash; none of it was acknowledged, unless the disk
+    /// is rotten just there.
+    pub torn_bytes: u64,
     /// {tag, received-at} of retained records, newest first, from the lists at each segment's end; read lazily, so that
     /// the caller stops at its window.
     pub tags: Box<dyn Iterator<Item = (Tag, u64)> + Send>,

@@ -18,6 +18,9 @@ pub const VERSION: u16 = 1;
 /// Length of one entry of the closing list, bytes.
 pub const ENTRY_BYTES: usize = 32;
 
+/// Where the list stands as a record: no record has this position, so that a list whose frame header is broken is never
+/// taken for one.
+const LIST_POSITION: Position = Position(0);
 const HEADER_MAGIC: [u8; 8] = *b"RBsegmnt";
 const FOOTER_MAGIC: [u8; 8] = *b"RBfooter";
 const HEADER_CRC_AT: usize = 64;
@@ -206,7 +209,7 @@ impl Closing<'_> {
         };
         let mut bytes = Vec::with_capacity(closing_bytes(self.entries.len()) as usize);
         bytes.extend_from_slice(&header.encode());
-        record::encode(&mut bytes, list_position(self.end), newest_ms, &[0; 16], &[&list]);
+        record::encode(&mut bytes, LIST_POSITION, newest_ms, &[0; 16], &[&list]);
         bytes.resize(closing_bytes(self.entries.len()) as usize - FOOTER_BYTES, 0);
         let (number, begin, end) = (self.number, self.begin, self.end);
         let footer = Footer { number, closing_at: self.at, begin, end, newest_ms, records: self.entries.len() as u64 };
@@ -215,16 +218,9 @@ impl Closing<'_> {
     }
 }
 
-/// What stands for a position in the list's checksum: none that a record can have, so that a list whose frame header is
-/// broken is never salvaged as a record.
-fn list_position(end: Position) -> Position {
-    Position(!end.0)
-}
-
 /// Reads the payload of a closing frame; `None` where it is broken.
-pub fn decode_list(header: &FrameHeader, payload: &[u8]) -> Option<Vec<Entry>> {
-    let at = list_position(header.first).0;
-    let decoded = record::decode(payload, 0, at..at + 1);
+pub fn decode_list(payload: &[u8]) -> Option<Vec<Entry>> {
+    let decoded = record::decode(payload, 0, LIST_POSITION.0..LIST_POSITION.0 + 1);
     let list = &payload[decoded.records.first()?.payload()];
     if list.len() % ENTRY_BYTES != 0 {
         return None;
@@ -301,7 +297,7 @@ mod tests {
             prop_assert_eq!(bytes.len() as u64, closing_bytes(entries.len()));
             let header = FrameHeader::decode(&bytes).unwrap();
             let payload = &bytes[64..64 + header.payload_bytes as usize];
-            prop_assert_eq!(decode_list(&header, payload), Some(entries.clone()));
+            prop_assert_eq!(decode_list(payload), Some(entries.clone()));
             let footer = Footer::decode(&bytes[bytes.len() - FOOTER_BYTES..]).unwrap();
             prop_assert_eq!((footer.closing_at, footer.records), (8192, entries.len() as u64));
         }

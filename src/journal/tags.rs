@@ -86,5 +86,5 @@ fn read_list(file: &dyn File, meta: &SegmentMeta) -> io::Result<Option<Vec<Entry
     }
     let mut payload = vec![0; header.payload_bytes as usize];
     let length = read_full_at(file, &mut payload, meta.data_end + FRAME_HEADER_BYTES as u64)?;
-    Ok(decode_list(&header, &payload[..length]))
+    Ok(decode_list(&payload[..length]))
 }

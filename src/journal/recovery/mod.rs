@@ -36,6 +36,8 @@ pub struct Recovery {
     pub lanes: Vec<LaneMark>,
     /// Bytes found damaged that were not known to be.
     pub corrupt_bytes: u64,
+    /// Bytes of a torn tail that was cut.
+    pub torn_bytes: u64,
 }
 
 /// Recovers. `new_identity` is used where a new one must begin. Steps are the same for the same disk.
@@ -50,6 +52,7 @@ pub fn recover(
         options,
         now_ms,
         corrupt_bytes: 0,
+        torn_bytes: 0,
         synced_up_to: Position(0),
         settled: Position(0),
     };
@@ -62,6 +65,7 @@ struct Recoverer<'a> {
     options: &'a Options,
     now_ms: u64,
     corrupt_bytes: u64,
+    torn_bytes: u64,
     /// What the checkpoint says was synced: damage before it is no torn tail.
     synced_up_to: Position,
     /// The first position that a lane needs; nothing before it is missed.
@@ -129,6 +133,7 @@ impl Recoverer<'_> {
             checkpoint,
             lanes: first.lanes,
             corrupt_bytes: self.corrupt_bytes,
+            torn_bytes: self.torn_bytes,
         })
     }
 

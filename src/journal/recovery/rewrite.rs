@@ -207,6 +207,7 @@ impl Recoverer<'_> {
                 self.damaged(found.file.as_ref(), damage);
                 continue;
             }
+            self.torn_bytes += damage.bytes.end - damage.bytes.start;
             let kept = quarantine::keep(self.storage, found.file.as_ref(), damage, self.now_ms);
             tracing::warn!(
                 segment = found.number,
