@@ -31,7 +31,8 @@ pub struct Damage {
 /// Keeps a copy. `Ok(false)`: there is one already.
 pub fn keep(storage: &dyn Storage, file: &dyn File, damage: &Damage, now_ms: u64) -> io::Result<bool> {
     let lost = damage.positions.first().map_or(0, |range| range.start);
-    let name = format!("{:020}-{:012}-{lost:020}-", damage.segment, damage.bytes.start);
+    let count: u64 = damage.positions.iter().map(|range| range.end - range.start).sum();
+    let name = format!("{:020}-{:012}-{lost:020}-{count}-", damage.segment, damage.bytes.start);
     let entries = storage.list(Path::new(FOLDER))?;
     if entries.iter().any(|entry| entry.name.starts_with(&name) && entry.name.ends_with(".bytes")) {
         return Ok(false);

@@ -67,6 +67,7 @@ pub struct Rig {
     writer: Writer,
     keeper: Keeper,
     metrics: Arc<Metrics>,
+    torn_bytes: u64,
     started_ms: u64,
 }
 
@@ -94,7 +95,8 @@ impl Rig {
             Err(error @ OpenError::Io { .. }) => return Err(NotOpen::Trouble(error)),
             Err(error) => return Err(NotOpen::Wrong(format!("the journal does not open: {error}"))),
         };
-        let mut rig = Rig { journal, writer, keeper, metrics, started_ms: now_ms };
+        let torn_bytes = recovered.torn_bytes;
+        let mut rig = Rig { journal, writer, keeper, metrics, torn_bytes, started_ms: now_ms };
         let synced = rig.journal.synced();
         if synced != recovered.next {
             return Err(NotOpen::Wrong(format!("synced is {synced:?}, the next position {:?}", recovered.next)));
@@ -118,6 +120,11 @@ impl Rig {
 
     pub fn is_poisoned(&self) -> bool {
         self.journal.is_poisoned()
+    }
+
+    /// Bytes cut as a torn tail by this process's recovery, with a warning.
+    pub fn torn_bytes(&self) -> u64 {
+        self.torn_bytes
     }
 
     /// Damaged bytes that this process has told of.

@@ -180,7 +180,8 @@ impl Scene {
         // Where the disk is full there is the word alone.
         let no_room = self.disk.failed().iter().any(|failed| failed.path.starts_with("quarantine"));
         let copied = no_room || self.disk.names("quarantine").len() > self.copies_before_rot;
-        if taken > 0 && rig.told_bytes() == 0 && !copied {
+        let cut = !rot.tail.is_empty() && rig.torn_bytes() > 0;
+        if taken > 0 && rig.told_bytes() == 0 && !cut && !copied {
             return Err(format!("{taken} records are gone by rot, and nothing was said"));
         }
         self.rot_waits = false;

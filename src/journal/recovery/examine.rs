@@ -25,6 +25,8 @@ pub struct Subject {
     pub identity: Option<JournalId>,
     /// Where the segment before it ended, if that is known.
     pub begin: Option<Position>,
+    /// Where it began if nothing at all tells: before it, only what is settled can have been dropped.
+    pub settled: Position,
     /// How long the file is.
     pub bytes: u64,
     /// Everything before it was synced; the segment holds what is missing.
@@ -66,9 +68,10 @@ pub fn examine(
     };
     let (number, limit) = (subject.number, subject.bytes);
     let mut first = true;
-    while let Some(piece) = walk.next(limit, CHUNK_BYTES)? {
-        if let (Piece::Frame { header, .. }, true, None) = (&piece, first, subject.begin) {
-            examined.begin = header.first;
+    while let Some(mut piece) = walk.next(limit, CHUNK_BYTES)? {
+        if first && subject.begin.is_none() {
+            examined.begin = begin_by(&mut piece, subject.settled);
+            examined.end = examined.begin;
         }
         first = false;
         let salvaged = match piece {
@@ -104,6 +107,17 @@ pub fn examine(
     examined.identity = walk.identity();
     examined.end = examined.end.max(walk.expected());
     Ok(examined)
+}
+
+/// Where a segment began that no other one tells of, by its first piece.
+fn begin_by(piece: &mut Piece, settled: Position) -> Position {
+    match piece {
+        Piece::Frame { header, .. } => header.first,
+        Piece::Hole(hole) => {
+            hole.from = hole.until.map_or(settled, |until| settled.min(until)).max(hole.from);
+            hole.from
+        }
+    }
 }
 
 impl Examined {
@@ -151,6 +165,7 @@ impl Recoverer<'_> {
             number: found.number,
             identity: found.identity(),
             begin: before,
+            settled: self.settled,
             bytes: found.bytes,
             at_least: next.map_or(Position(0), |next| next.begin),
         };

@@ -156,6 +156,7 @@ impl Recoverer<'_> {
             number: found.number,
             identity: Some(identity),
             begin: before,
+            settled: self.settled,
             bytes: found.bytes,
             at_least: self.synced_up_to,
         };
