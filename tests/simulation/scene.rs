@@ -50,6 +50,8 @@ pub struct Scene {
     copies_before_rot: usize,
     /// Rot has struck, and no recovery since then was judged.
     rot_waits: bool,
+    /// A copy could not be made in an attempt since then that was cut off.
+    copy_failed: bool,
     outcome: Outcome,
     log: Vec<String>,
 }
@@ -95,6 +97,7 @@ impl Scene {
             is_squeezed: false,
             copies_before_rot: 0,
             rot_waits: false,
+            copy_failed: false,
             outcome: Outcome::default(),
             log: vec![format!("{shape:?}, {topics} lanes")],
             shape,
@@ -178,13 +181,13 @@ impl Scene {
         // An attempt that was cut off has told and copied; in a last batch that no checkpoint covers, where rot cannot be
         // told from a torn write, the copy and the warning are all there is.
         // Where the disk is full there is the word alone.
-        let no_room = self.disk.failed().iter().any(|failed| failed.path.starts_with("quarantine"));
-        let copied = no_room || self.disk.names("quarantine").len() > self.copies_before_rot;
+        let copied = self.copy_failed || self.has_failed_copy() || self.disk.names("quarantine").len() > self.copies_before_rot;
         let cut = !rot.tail.is_empty() && rig.torn_bytes() > 0;
         if taken > 0 && rig.told_bytes() == 0 && !cut && !copied {
             return Err(format!("{taken} records are gone by rot, and nothing was said"));
         }
         self.rot_waits = false;
+        self.copy_failed = false;
         self.outcome.recoveries += 1;
         // The publisher starts where the checkpoint says; what it had settled behind that it sends again.
         for lane in &mut self.lanes {
@@ -322,6 +325,7 @@ impl Scene {
         let end = if killed { End::Killed } else { End::PowerCut };
         self.note(format!("{end:?} after change {}", self.disk.changes()));
         self.keep_calls();
+        self.copy_failed |= self.rot_waits && self.has_failed_copy();
         self.disk.restart(end);
         if end == End::Killed || !self.shape.has_rot || !self.random.chance(30) {
             return Ok(Rot::default());
@@ -334,6 +338,10 @@ impl Scene {
         self.outcome.rotten += 1;
         self.note(format!("rot: {told}"));
         Ok(rot)
+    }
+
+    fn has_failed_copy(&self) -> bool {
+        self.disk.failed().iter().any(|failed| failed.path.starts_with("quarantine"))
     }
 
     fn keep_calls(&mut self) {
