@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::frame::{BATCH_RECORDS_MAX, FRAME_HEADER_BYTES, Kind};
+use super::super::frame::{BATCH_RECORDS_MAX, BLOCK_BYTES, FRAME_HEADER_BYTES, Kind};
 use super::super::quarantine::Damage;
 use super::super::salvage::{self, Salvaged};
 use super::super::segment::{Name, SEGMENT_HEADER_BYTES, decode_list};
@@ -75,7 +75,10 @@ pub fn examine(
         }
         first = false;
         let salvaged = match piece {
-            Piece::Hole(Hole { used_bytes: 0, until: None, .. }) => break,
+            Piece::Hole(Hole { used_bytes: 0, until: None, at, .. }) => {
+                examined.end_in_nothing(subject, at, walk.expected());
+                break;
+            }
             Piece::Hole(hole) => examined.pass_hole(&mut walk, subject, &hole)?,
             Piece::Frame { at, header } if header.kind == Kind::Closing => {
                 let length = u64::from(header.payload_bytes);
@@ -129,6 +132,16 @@ impl Examined {
     /// Something stands behind all damage so far.
     fn behind_all(&mut self) {
         self.damages.iter_mut().for_each(|(_, at_end)| *at_end = false);
+    }
+
+    /// Zeros up to the end of the file: ordinary, unless more was synced.
+    fn end_in_nothing(&mut self, subject: &Subject, at: u64, expected: Position) {
+        let expected = expected.max(self.end);
+        if expected < subject.at_least {
+            let (bytes, positions) = (at..subject.bytes.min(at + BLOCK_BYTES), vec![expected.0..subject.at_least.0]);
+            let what = "frames are gone, zeros stand in their place";
+            self.damaged(Damage { segment: subject.number, bytes, positions, what });
+        }
     }
 
     /// What a hole still holds; where nothing follows, it may hold a batch that nothing else names.

@@ -9,11 +9,11 @@
 
 pub mod examine;
 mod rewrite;
-mod survey;
+pub mod survey;
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoint::{self, Checkpoint, CheckpointFile, SLOT_BYTES, Slots};
@@ -76,15 +76,15 @@ impl Recoverer<'_> {
     fn run(&mut self, new_identity: JournalId) -> Result<Recovery, OpenError> {
         self.make_folders()?;
         let (file, slots) = self.read_checkpoint()?;
-        let survey = survey::survey(self.storage, self.options)?;
+        let survey = survey::survey(self.storage)?;
         let told = self.judge_checkpoint(&file, slots.as_ref(), &survey);
         self.synced_up_to = told.as_ref().map_or(Position(0), |told| told.synced_up_to);
         self.settled = told.as_ref().and_then(Checkpoint::lowest).unwrap_or_default();
 
-        let Survey { used, spares, leftover, highest_number } = survey;
-        let fresh = used.is_empty() && spares.is_empty() && file.is_none();
+        let Survey { used, blank, leftover, unfinished, highest_number } = survey;
+        let fresh = used.is_empty() && blank.is_empty() && file.is_none();
+        let mut spares = self.tidy(blank, &unfinished)?;
         let known = used.iter().rev().find_map(|found| found.identity()).or(told.as_ref().map(|told| told.identity));
-        let mut spares: VecDeque<Spare> = spares.into();
         let mut segments = self.take_in(used, &mut spares, leftover, known.unwrap_or(new_identity))?;
         self.look_for_gaps(&segments);
 
@@ -172,7 +172,7 @@ impl Recoverer<'_> {
         slots: Option<&Slots>,
         survey: &Survey,
     ) -> Option<Checkpoint> {
-        let any_segment = !survey.used.is_empty() || !survey.spares.is_empty();
+        let any_segment = !survey.used.is_empty() || !survey.blank.is_empty();
         let Some((file, slots)) = file.as_ref().zip(slots) else {
             if any_segment {
                 tracing::error!("checkpoint missing: every lane starts from the oldest segment, with duplicates");
@@ -195,6 +195,28 @@ impl Recoverer<'_> {
         newest
     }
 
+    /// Removes what was still being made, and what cannot be a spare.
+    fn tidy(&self, blank: Vec<Found>, unfinished: &[PathBuf]) -> Result<VecDeque<Spare>, OpenError> {
+        for path in unfinished {
+            self.storage.remove(path).map_err(failed_at("remove", path))?;
+        }
+        let mut spares = VecDeque::new();
+        for found in blank {
+            let segment_bytes = self.options.segment_bytes;
+            match found.header {
+                Some(header) if header.segment_bytes == found.bytes && found.bytes == segment_bytes => {
+                    spares.push_back(Spare { file: found.file, header });
+                }
+                _ => {
+                    let path = Name::Segment(found.number).path();
+                    tracing::warn!(segment = found.number, "journal: a spare of another size, or broken, is removed");
+                    self.storage.remove(&path).map_err(failed_at("remove", &path))?;
+                }
+            }
+        }
+        Ok(spares)
+    }
+
     /// Brings every segment that holds something to where it is closed or known for damaged.
     fn take_in(
         &mut self,
@@ -205,7 +227,8 @@ impl Recoverer<'_> {
     ) -> Result<Vec<SegmentMeta>, OpenError> {
         let mut metas: Vec<SegmentMeta> = Vec::with_capacity(used.len());
         let last_number = used.last().map(|found| found.number);
-        if let Some(number) = leftover.filter(|number| Some(*number) != last_number) {
+        let unclosed = used.last().filter(|last| last.footer.is_none() || last.is_full_length());
+        if let Some(number) = leftover.filter(|number| unclosed.is_none_or(|last| last.number != *number)) {
             let path = Name::Rewrite(number).path();
             self.storage.remove(&path).map_err(failed_at("remove", &path))?;
         }

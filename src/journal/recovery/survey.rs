@@ -1,16 +1,15 @@
 //! What lies in the folder, by headers and footers alone.
 //!
-//! In: the folder. Out: segments that hold something, and spares. Never happens: a file removed that could hold a
-//! record.
+//! In: the folder. Out: segments that hold something, and segments that hold nothing. Never happens: a change on disk.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::frame::{BLOCK_BYTES, FOOTER_BYTES, FRAME_HEADER_BYTES, FrameHeader, Kind};
 use super::super::segment::{FOLDER, Footer, HeaderError, Name, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::super::shared::SegmentMeta;
-use super::super::spares::Spare;
 use super::super::storage::{File, Storage, read_full_at};
-use super::super::{JournalId, OpenError, Options};
+use super::super::{JournalId, OpenError, checkpoint};
 use super::{failed, failed_at};
 
 /// Bytes read at once where zeros are looked for.
@@ -21,13 +20,28 @@ pub struct Survey {
     /// Segments that hold something, oldest first.
     pub used: Vec<Found>,
     /// Segments behind them that hold nothing.
-    pub spares: Vec<Spare>,
+    pub blank: Vec<Found>,
     /// Number of the segment that an earlier recovery was rewriting.
     pub leftover: Option<u64>,
+    /// Files that were still being made.
+    pub unfinished: Vec<PathBuf>,
     pub highest_number: u64,
 }
 
 impl Survey {
+    /// Takes the blank segments at the end out of the list. Of those only the first can have been begun (the writer
+    /// begins one when the closing of the one before is synced), so it alone is read whole.
+    fn split_blank(&mut self) -> Result<(), OpenError> {
+        let mut used = self.used.iter().rposition(|found| !found.maybe_blank).map_or(0, |last| last + 1);
+        if let Some(first) = self.used.get(used)
+            && !is_blank(first).map_err(failed_at("read", &Name::Segment(first.number).path()))?
+        {
+            used += 1;
+        }
+        self.blank = self.used.split_off(used);
+        Ok(())
+    }
+
     /// Whether a segment is of that journal, or follows it.
     pub fn knows(&self, identity: JournalId) -> bool {
         let named = |found: &Found| {
@@ -78,41 +92,38 @@ impl Found {
     }
 }
 
-/// Looks at every file; removes segments that were still being made.
-pub fn survey(storage: &dyn Storage, options: &Options) -> Result<Survey, OpenError> {
-    let mut entries = storage.list(std::path::Path::new(FOLDER)).map_err(failed("list", FOLDER))?;
-    entries.sort_by(|left, right| left.name.cmp(&right.name));
-    let (mut found, mut leftover, mut highest_number) = (Vec::new(), None, 0);
+/// Looks at every file, newest first: beside a running bridge, a segment is then never seen in use while the one before
+/// it was seen before its closing.
+pub fn survey(storage: &dyn Storage) -> Result<Survey, OpenError> {
+    let mut entries = storage.list(Path::new(FOLDER)).map_err(failed("list", FOLDER))?;
+    entries.sort_by(|left, right| right.name.cmp(&left.name));
+    let mut survey =
+        Survey { used: Vec::new(), blank: Vec::new(), leftover: None, unfinished: Vec::new(), highest_number: 0 };
     for entry in &entries {
         match Name::parse(&entry.name) {
             Some(Name::Segment(number)) => {
-                highest_number = highest_number.max(number);
-                found.push(look_at(storage, number)?);
+                survey.highest_number = survey.highest_number.max(number);
+                survey.used.extend(look_at(storage, number)?);
             }
-            Some(name @ Name::New(_)) => {
-                storage.remove(&name.path()).map_err(failed_at("remove", &name.path()))?;
-            }
-            Some(name @ Name::Rewrite(number)) => {
-                if leftover.replace(number).is_some() {
-                    storage.remove(&name.path()).map_err(failed_at("remove", &name.path()))?;
-                    leftover = None;
-                }
-            }
-            None if entry.name == "checkpoint.new" => {
-                let path = super::super::checkpoint::path_new();
-                storage.remove(&path).map_err(failed_at("remove", &path))?;
-            }
+            Some(Name::Rewrite(number)) if survey.leftover.is_none() => survey.leftover = Some(number),
+            Some(name) => survey.unfinished.push(name.path()),
+            None if entry.name == "checkpoint.new" => survey.unfinished.push(checkpoint::path_new()),
             None => {}
         }
     }
-    let spares = split_spares(storage, options, &mut found)?;
-    Ok(Survey { used: found, spares, leftover, highest_number })
+    survey.used.reverse();
+    survey.split_blank()?;
+    Ok(survey)
 }
 
-fn look_at(storage: &dyn Storage, number: u64) -> Result<Found, OpenError> {
+/// `None` where it has gone since the folder was listed, as a running bridge drops segments.
+fn look_at(storage: &dyn Storage, number: u64) -> Result<Option<Found>, OpenError> {
     let path = Name::Segment(number).path();
     let failed = || failed_at("read", &path);
-    let file: Arc<dyn File> = Arc::from(storage.open(&path).map_err(failed())?);
+    let file: Arc<dyn File> = match storage.open(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => Arc::from(other.map_err(failed())?),
+    };
     let bytes = file.byte_len().map_err(failed())?;
     let mut blocks = vec![0; 2 * BLOCK_BYTES as usize];
     let length = read_full_at(file.as_ref(), &mut blocks, 0).map_err(failed())?;
@@ -136,7 +147,7 @@ fn look_at(storage: &dyn Storage, number: u64) -> Result<Found, OpenError> {
         maybe_blank: length > FRAME_HEADER_BYTES && second.iter().all(|byte| *byte == 0),
     };
     found.footer = read_footer(&found).map_err(failed())?;
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// The footer, where both it and the header of the closing frame that it names are sound.
@@ -157,34 +168,6 @@ fn read_footer(found: &Found) -> std::io::Result<Option<Footer>> {
             && found.identity().is_none_or(|identity| identity == header.identity)
     };
     Ok(FrameHeader::decode(&bytes).filter(names_it).map(|_| footer))
-}
-
-/// Takes the blank segments at the end out of the list. Of those only the first can have been begun (the writer begins
-/// one when the closing of the one before is synced), so it alone is read whole.
-fn split_spares(storage: &dyn Storage, options: &Options, found: &mut Vec<Found>) -> Result<Vec<Spare>, OpenError> {
-    let mut used = found.iter().rposition(|found| !found.maybe_blank).map_or(0, |last| last + 1);
-    if let Some(first) = found.get(used)
-        && !is_blank(first).map_err(failed_at("read", &Name::Segment(first.number).path()))?
-    {
-        used += 1;
-    }
-    let mut spares = Vec::new();
-    for blank in found.drain(used..) {
-        match blank.header {
-            Some(header) if header.segment_bytes == blank.bytes && blank.bytes == options.segment_bytes => {
-                spares.push(Spare { file: blank.file, header });
-            }
-            _ => {
-                tracing::warn!(
-                    segment = blank.number,
-                    "journal: a spare segment with a broken header or another size is removed"
-                );
-                let path = Name::Segment(blank.number).path();
-                storage.remove(&path).map_err(failed_at("remove", &path))?;
-            }
-        }
-    }
-    Ok(spares)
 }
 
 fn is_blank(found: &Found) -> std::io::Result<bool> {
