@@ -220,6 +220,7 @@ fn look(
         number: found.number,
         identity: found.identity(),
         begin: found.footer.map(|footer| footer.begin).or(before),
+        settled: before.unwrap_or(Position(1)),
         bytes: found.bytes,
         at_least: match (found.footer, next) {
             (Some(footer), _) => footer.end,
