@@ -72,7 +72,9 @@ impl Folder {
     /// Every inode that some name leads to, now or after a power cut.
     pub fn inodes(&self) -> impl Iterator<Item = u64> {
         let pending = self.pending.iter().map(|operation| match operation {
-            Operation::Create { inode, .. } | Operation::Rename { inode, .. } | Operation::Remove { inode, .. } => *inode,
+            Operation::Create { inode, .. } | Operation::Rename { inode, .. } | Operation::Remove { inode, .. } => {
+                *inode
+            }
         });
         self.names.values().copied().chain(self.platter.values().copied()).chain(pending)
     }

@@ -131,11 +131,8 @@ impl Inode {
     /// order, so a prefix of them survives; data written behind the surviving length is lost.
     fn settle(&mut self, cut: Cut, random: &mut Random) {
         let pending = std::mem::take(&mut self.pending);
-        let lengths = if cut.survive_percent == 100 {
-            pending.len() as u64
-        } else {
-            random.below(pending.len() as u64 + 1)
-        };
+        let lengths =
+            if cut.survive_percent == 100 { pending.len() as u64 } else { random.below(pending.len() as u64 + 1) };
         for (number, change) in pending.into_iter().enumerate() {
             let length_survives = (number as u64) < lengths;
             match change {

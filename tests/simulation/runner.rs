@@ -40,7 +40,8 @@ fn every_recovery_keeps_what_was_promised() {
 fn a_cut_at_every_change_of_a_scene_keeps_what_was_promised() {
     let (mut recoveries, mut cuts) = (0, 0);
     for seed in 0..number("WALKS").unwrap_or(8) {
-        let whole = scene::run(seed, 0, CutPlan::At(u64::MAX), false).unwrap_or_else(|failure| panic!("{}", tell(&failure)));
+        let whole =
+            scene::run(seed, 0, CutPlan::At(u64::MAX), false).unwrap_or_else(|failure| panic!("{}", tell(&failure)));
         for change in 1..=whole.changes {
             let outcome = scene::run(seed, 1, CutPlan::At(change), false)
                 .unwrap_or_else(|failure| panic!("{}\nwith CUT={change}", tell(&failure)));

@@ -118,7 +118,7 @@ impl Scene {
             rot = self.die()?;
         }
         // The last word: no trouble any more, everything must be there, and the journal takes records.
-        self.disk.set_capacity_bytes(self.shape.capacity_bytes);
+        self.disk.set_capacity_bytes(2 * self.shape.capacity_bytes);
         self.is_squeezed = false;
         self.shape.has_faults = false;
         self.disk.cut_at(None);
@@ -154,7 +154,8 @@ impl Scene {
                 self.note(format!("the recovery is cut short: {error}"));
                 return Ok(None);
             }
-            Err(NotOpen::NoRoom(error)) if self.is_squeezed => {
+            // Rot in a spare takes the room that a recovery counts on.
+            Err(NotOpen::NoRoom(error)) if self.is_squeezed || !rot.is_none() => {
                 self.note(format!("the recovery finds no room: {error}"));
                 return Ok(None);
             }
@@ -181,7 +182,8 @@ impl Scene {
         // An attempt that was cut off has told and copied; in a last batch that no checkpoint covers, where rot cannot be
         // told from a torn write, the copy and the warning are all there is.
         // Where the disk is full there is the word alone.
-        let copied = self.copy_failed || self.has_failed_copy() || self.disk.names("quarantine").len() > self.copies_before_rot;
+        let copied =
+            self.copy_failed || self.has_failed_copy() || self.disk.names("quarantine").len() > self.copies_before_rot;
         let cut = !rot.tail.is_empty() && rig.torn_bytes() > 0;
         if taken > 0 && rig.told_bytes() == 0 && !cut && !copied {
             return Err(format!("{taken} records are gone by rot, and nothing was said"));
@@ -291,7 +293,8 @@ impl Scene {
         if !self.shape.has_faults {
             return;
         }
-        let call = self.random.pick(&[Call::Write, Call::Sync, Call::Sync, Call::Create, Call::Rename, Call::SyncFolder]);
+        let call =
+            self.random.pick(&[Call::Write, Call::Sync, Call::Sync, Call::Create, Call::Rename, Call::SyncFolder]);
         let fault = Fault { call, countdown: self.random.between(1, 8), errno: self.random.pick(&[EIO, EIO, ENOSPC]) };
         self.note(format!("{fault:?}"));
         self.disk.set_fault(Some(fault));
