@@ -1,0 +1,456 @@
+//! The simulated disk: the journal's [`Storage`], deterministic from a seed.
+//!
+//! In: the journal's own calls; from the driver a plan of trouble (power cut at the n-th change, an error at the n-th
+//! call of a kind, a full disk) and restarts. Out: what a real file system would answer. Each change (create, write,
+//! length, sync, rename, remove, folder sync) has a number, so that a cut can be put at every one of them. Never
+//! happens: a call succeeds after the cut; a handle of a process that died works again.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use retell_bridge::journal::storage::{Entry, File, Storage};
+
+use crate::folder::Folder;
+use crate::inode::{Cut, Inode};
+use crate::random::Random;
+
+/// A kind of call, for faults and for the record of what failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    CreateFolder,
+    Create,
+    Open,
+    List,
+    Read,
+    Write,
+    Sync,
+    SetLen,
+    Rename,
+    Remove,
+    SyncFolder,
+}
+
+impl Call {
+    /// Whether the call changes something, and so has a number at which the power may be cut.
+    fn changes(self) -> bool {
+        !matches!(self, Call::Open | Call::List | Call::Read)
+    }
+}
+
+/// An error that is to happen once: at the n-th call (from 1, counted from when the fault was set) of this kind.
+#[derive(Debug, Clone, Copy)]
+pub struct Fault {
+    pub call: Call,
+    pub countdown: u64,
+    pub errno: i32,
+}
+
+/// An error that did happen.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    pub call: Call,
+    pub path: PathBuf,
+}
+
+/// How the process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// kill -9: what was written is still in the page cache, un-synced as before.
+    Killed,
+    /// The machine lost its power.
+    PowerCut,
+}
+
+struct State {
+    random: Random,
+    /// Of the running process; handles of earlier ones are dead.
+    epoch: u64,
+    inodes: BTreeMap<u64, Inode>,
+    next_inode: u64,
+    folders: BTreeMap<PathBuf, Folder>,
+    changes: u64,
+    cut_at: Option<u64>,
+    is_down: bool,
+    fault: Option<Fault>,
+    failed: Vec<Failed>,
+    capacity_bytes: u64,
+    /// Calls of this process, kept for the scene of a failure.
+    trace: Option<Vec<String>>,
+}
+
+/// Clones share one disk.
+#[derive(Clone)]
+pub struct SimDisk(Arc<Mutex<State>>);
+
+struct Handle {
+    disk: SimDisk,
+    path: PathBuf,
+    inode: u64,
+    epoch: u64,
+}
+
+impl SimDisk {
+    pub fn new(random: Random, capacity_bytes: u64) -> SimDisk {
+        let mut folders = BTreeMap::new();
+        folders.insert(PathBuf::new(), Folder::durable());
+        SimDisk(Arc::new(Mutex::new(State {
+            random,
+            epoch: 0,
+            inodes: BTreeMap::new(),
+            next_inode: 1,
+            folders,
+            changes: 0,
+            cut_at: None,
+            is_down: false,
+            fault: None,
+            failed: Vec::new(),
+            capacity_bytes,
+            trace: None,
+        })))
+    }
+
+    /// Keeps every call from now on, for [`SimDisk::take_trace`].
+    pub fn keep_trace(&self) {
+        self.state().trace.get_or_insert_default();
+    }
+
+    pub fn take_trace(&self) -> Vec<String> {
+        self.state().trace.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// How many changes there were so far, over all processes.
+    pub fn changes(&self) -> u64 {
+        self.state().changes
+    }
+
+    /// Cuts at the change with this number, or not at all.
+    pub fn cut_at(&self, change: Option<u64>) {
+        self.state().cut_at = change;
+    }
+
+    pub fn is_down(&self) -> bool {
+        self.state().is_down
+    }
+
+    pub fn set_fault(&self, fault: Option<Fault>) {
+        self.state().fault = fault;
+    }
+
+    /// The errors that were injected since the last restart.
+    pub fn failed(&self) -> Vec<Failed> {
+        self.state().failed.clone()
+    }
+
+    pub fn set_capacity_bytes(&self, bytes: u64) {
+        self.state().capacity_bytes = bytes;
+    }
+
+    /// The process is gone; the next one finds what is left.
+    pub fn restart(&self, end: End) {
+        let mut state = self.state();
+        state.epoch += 1;
+        state.is_down = false;
+        state.cut_at = None;
+        state.fault = None;
+        state.failed.clear();
+        if end == End::PowerCut {
+            state.cut_power();
+        }
+        state.forget_unnamed();
+    }
+
+    /// Names in a folder, as reads see them; empty where there is none.
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let state = self.state();
+        state.folders.get(Path::new(folder)).map(|folder| folder.names.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// A file's bytes, as reads see them.
+    pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
+        let state = self.state();
+        let inode = state.find(Path::new(path)).ok()?;
+        Some(state.inodes[&inode].bytes().to_vec())
+    }
+
+    /// Turns one bit of a file over, in the cache and on the platter. Only for a disk that has just lost its power,
+    /// where both are the same.
+    pub fn flip(&self, path: &str, bit: u64) {
+        let mut state = self.state();
+        let inode = state.find(Path::new(path)).expect("the driver flips in files that are there");
+        state.inode(inode).flip(bit);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("a simulated disk is used by one thread at a time")
+    }
+}
+
+/// What is to happen with a call that was let through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Works,
+    /// The power fails in the middle: the effect is under way, the caller hears nothing good.
+    Cut,
+    Fails(i32),
+}
+
+impl State {
+    fn begin(&mut self, call: Call, path: &Path, detail: impl FnOnce() -> String) -> io::Result<Verdict> {
+        if self.is_down {
+            return Err(io::Error::other("the power is off"));
+        }
+        if call.changes() {
+            self.changes += 1;
+        }
+        let verdict = self.judge(call, path);
+        if let Some(trace) = &mut self.trace {
+            let number = if call.changes() { self.changes.to_string() } else { "-".to_owned() };
+            let end = match verdict {
+                Verdict::Works => String::new(),
+                Verdict::Cut => " ** power cut **".to_owned(),
+                Verdict::Fails(errno) => format!(" ** fails: {} **", io::Error::from_raw_os_error(errno)),
+            };
+            trace.push(format!("{number:>6} {call:?} {} {}{end}", path.display(), detail()));
+        }
+        Ok(verdict)
+    }
+
+    fn judge(&mut self, call: Call, path: &Path) -> Verdict {
+        if call.changes() && self.cut_at == Some(self.changes) {
+            self.is_down = true;
+            return Verdict::Cut;
+        }
+        if let Some(fault) = &mut self.fault
+            && fault.call == call
+        {
+            fault.countdown -= 1;
+            if fault.countdown == 0 {
+                let errno = fault.errno;
+                self.fault = None;
+                self.failed.push(Failed { call, path: path.to_owned() });
+                return Verdict::Fails(errno);
+            }
+        }
+        Verdict::Works
+    }
+
+    fn folder(&mut self, path: &Path) -> io::Result<&mut Folder> {
+        self.folders.get_mut(path).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    fn find(&self, path: &Path) -> io::Result<u64> {
+        let (folder, name) = split(path);
+        let folder = self.folders.get(folder).ok_or(io::ErrorKind::NotFound)?;
+        folder.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn inode(&mut self, number: u64) -> &mut Inode {
+        self.inodes.get_mut(&number).expect("an inode lives as long as a name or a handle of this process")
+    }
+
+    fn free_bytes(&self) -> u64 {
+        let named = self.folders.values().flat_map(|folder| folder.names.values());
+        let used: u64 = named.map(|number| self.inodes[number].room_bytes()).sum();
+        self.capacity_bytes.saturating_sub(used)
+    }
+
+    fn cut_power(&mut self) {
+        let random = &mut self.random;
+        let cut = Cut {
+            survive_percent: random.pick(&[0, 10, 50, 50, 90, 97, 100]),
+            torn_percent: random.pick(&[0, 0, 20, 100]),
+        };
+        for inode in self.inodes.values_mut() {
+            inode.cut_power(cut, random);
+        }
+        for folder in self.folders.values_mut() {
+            folder.cut_power(random);
+        }
+        self.folders.retain(|_, folder| folder.is_durable || random.chance(50));
+        for folder in self.folders.values_mut() {
+            folder.is_durable = true;
+        }
+    }
+
+    fn forget_unnamed(&mut self) {
+        let mut named: Vec<u64> = self.folders.values().flat_map(Folder::inodes).collect();
+        named.sort_unstable();
+        self.inodes.retain(|number, _| named.binary_search(number).is_ok());
+    }
+}
+
+impl Storage for SimDisk {
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        if state.folders.contains_key(path) {
+            return Ok(());
+        }
+        let verdict = state.begin(Call::CreateFolder, path, String::new)?;
+        if !matches!(verdict, Verdict::Fails(_)) {
+            state.folders.insert(path.to_owned(), Folder::default());
+        }
+        verdict.answer()
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let mut state = self.state();
+        let verdict = state.begin(Call::Create, path, String::new)?;
+        let (number, epoch) = (state.next_inode, state.epoch);
+        if !matches!(verdict, Verdict::Fails(_)) {
+            let (folder, name) = split(path);
+            state.folder(folder)?.create(name, number)?;
+            state.inodes.insert(number, Inode::default());
+            state.next_inode += 1;
+        }
+        verdict.answer()?;
+        Ok(Box::new(Handle { disk: self.clone(), path: path.to_owned(), inode: number, epoch }))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let mut state = self.state();
+        state.begin(Call::Open, path, String::new)?.answer()?;
+        let inode = state.find(path)?;
+        Ok(Box::new(Handle { disk: self.clone(), path: path.to_owned(), inode, epoch: state.epoch }))
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
+        let mut state = self.state();
+        state.begin(Call::List, folder, String::new)?.answer()?;
+        let names = state.folder(folder)?.names.clone();
+        let entry = |(name, number): (String, u64)| Entry { name, bytes: state.inodes[&number].byte_len() };
+        Ok(names.into_iter().map(entry).collect())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let verdict = state.begin(Call::Rename, from, || format!("-> {}", to.display()))?;
+        if !matches!(verdict, Verdict::Fails(_)) {
+            let ((folder, from), (to_folder, to)) = (split(from), split(to));
+            assert_eq!(folder, to_folder, "renames between folders are not simulated");
+            state.folder(folder)?.rename(from, to)?;
+        }
+        verdict.answer()
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let verdict = state.begin(Call::Remove, path, String::new)?;
+        if !matches!(verdict, Verdict::Fails(_)) {
+            let (folder, name) = split(path);
+            state.folder(folder)?.remove(name)?;
+        }
+        verdict.answer()
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let verdict = state.begin(Call::SyncFolder, folder, String::new)?;
+        if verdict == Verdict::Works {
+            state.folder(folder)?.sync();
+            for (path, inner) in &mut state.folders {
+                if path.parent() == Some(folder) {
+                    inner.is_durable = true;
+                }
+            }
+        }
+        verdict.answer()
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(self.state().free_bytes())
+    }
+}
+
+impl Verdict {
+    fn answer(self) -> io::Result<()> {
+        match self {
+            Verdict::Works => Ok(()),
+            Verdict::Cut => Err(io::Error::other("the power is off")),
+            Verdict::Fails(errno) => Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+}
+
+impl Handle {
+    fn begin(&self, call: Call, detail: impl FnOnce() -> String) -> io::Result<(MutexGuard<'_, State>, Verdict)> {
+        let mut state = self.disk.state();
+        assert_eq!(state.epoch, self.epoch, "a handle of a process that died is used: {}", self.path.display());
+        let verdict = state.begin(call, &self.path, detail)?;
+        Ok((state, verdict))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let (mut state, verdict) = self.begin(Call::Sync, String::new)?;
+        match verdict {
+            Verdict::Works => state.inode(self.inode).sync(),
+            Verdict::Cut => {}
+            Verdict::Fails(_) => {
+                let mut random = state.random.split();
+                state.inode(self.inode).fail_sync(&mut random);
+            }
+        }
+        verdict.answer()
+    }
+}
+
+impl File for Handle {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let (mut state, verdict) = self.begin(Call::Read, || format!("{} bytes at {offset}", buffer.len()))?;
+        verdict.answer()?;
+        // Short reads happen; whoever cannot go on after one is found here.
+        let short = buffer.len() > 1 && state.random.chance(2);
+        let wanted = if short { buffer.len() / 2 } else { buffer.len() };
+        Ok(state.inode(self.inode).read(&mut buffer[..wanted], offset))
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let (mut state, verdict) = self.begin(Call::Write, || format!("{} bytes at {offset}", bytes.len()))?;
+        let free_bytes = state.free_bytes();
+        let fitting = state.inode(self.inode).fitting(offset, bytes.len() as u64, free_bytes) as usize;
+        let count = match verdict {
+            Verdict::Works if bytes.len() > 1 && state.random.chance(1) => fitting.min(bytes.len() / 2),
+            Verdict::Works | Verdict::Cut => fitting,
+            // An error in the middle leaves a part.
+            Verdict::Fails(_) => state.random.below(fitting as u64 + 1) as usize,
+        };
+        state.inode(self.inode).write(&bytes[..count], offset);
+        verdict.answer()?;
+        if count == 0 && !bytes.is_empty() {
+            state.failed.push(Failed { call: Call::Write, path: self.path.clone() });
+            return Err(io::Error::from_raw_os_error(ENOSPC));
+        }
+        Ok(count)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.sync()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.sync()
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        let (mut state, verdict) = self.begin(Call::SetLen, || format!("{bytes} bytes"))?;
+        if !matches!(verdict, Verdict::Fails(_)) {
+            state.inode(self.inode).set_len(bytes);
+        }
+        verdict.answer()
+    }
+
+    fn byte_len(&self) -> io::Result<u64> {
+        let mut state = self.disk.state();
+        Ok(state.inode(self.inode).byte_len())
+    }
+}
+
+pub const EIO: i32 = 5;
+pub const ENOSPC: i32 = 28;
+
+fn split(path: &Path) -> (&Path, &str) {
+    let folder = path.parent().expect("a file has a folder");
+    let name = path.file_name().and_then(|name| name.to_str()).expect("the journal's names are ASCII");
+    (folder, name)
+}

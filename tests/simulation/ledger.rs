@@ -1,0 +1,353 @@
+//! The judge: what was promised, and whether a recovered journal keeps it.
+//!
+//! In: every record handed in and how it was answered, every record a reader saw, every checkpoint handed over and
+//! every sync of one that was reported, every rotten bit; after a recovery, all that is there. Out: nothing, or the one
+//! sentence that says what is wrong. Never happens: it asks the journal what it thinks it has.
+//!
+//! An **obligation** is a record that was answered `Ok`, or that a reader saw, at its position. It ends when every lane
+//! has passed it in the recovered checkpoint, or when rot that the driver made hit it and the journal said so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use retell_bridge::journal::{AppendError, LaneMark, Tag};
+
+use crate::random::Random;
+
+/// First bytes of every payload, so that the driver finds records in raw files.
+pub const PAYLOAD_MAGIC: [u8; 8] = *b"SIMULATE";
+
+/// What is wrong, in a sentence.
+pub type Wrong = String;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// None yet, or none before the process died: may be there, may not.
+    Open,
+    Kept,
+    /// Nothing was written: must never be there.
+    Refused,
+    /// Poisoned: may be there, may not.
+    Doubtful,
+}
+
+#[derive(Debug, Clone)]
+pub struct Known {
+    pub tag: Tag,
+    pub received_at_ms: u64,
+    pub payload: Vec<u8>,
+    pub answer: Answer,
+    /// The write that took it, so that rot in the last batch can be judged.
+    pub batch: u64,
+}
+
+/// A record as some reader returned it.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub position: u64,
+    pub tag: Tag,
+    pub received_at_ms: u64,
+    pub payload: Vec<u8>,
+}
+
+/// What a reader met, from the oldest position to the end.
+#[derive(Debug, Clone)]
+pub enum Met {
+    Record(Seen),
+    Damaged { from: u64, until: u64 },
+}
+
+/// What one recovery found.
+#[derive(Debug)]
+pub struct Found {
+    pub lanes: Vec<LaneMark>,
+    pub oldest: u64,
+    pub synced: u64,
+    pub tags: Vec<(Tag, u64)>,
+    pub met: Vec<Met>,
+    /// There may have been no room for a new checkpoint file.
+    pub is_squeezed: bool,
+}
+
+/// What rot may have taken.
+#[derive(Debug, Default, Clone)]
+pub struct Rot {
+    pub struck: bool,
+    /// Records that may be gone.
+    pub records: BTreeSet<usize>,
+    /// Both slots or one of the checkpoint file may be broken.
+    pub checkpoint: bool,
+    /// The batch that may count as a torn tail: its positions may be given out again.
+    pub tail: BTreeSet<usize>,
+}
+
+impl Rot {
+    /// Whether nothing was hit.
+    pub fn is_none(&self) -> bool {
+        !self.struck
+    }
+
+    /// Rot that no judged recovery has met yet stays.
+    pub fn merge(&mut self, other: Rot) {
+        self.records.extend(other.records);
+        self.checkpoint |= other.checkpoint;
+        self.struck |= other.struck;
+        self.tail.extend(other.tail);
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Ledger {
+    known: Vec<Known>,
+    /// Obligations and what became of older ones: which record is at a position.
+    at: BTreeMap<u64, usize>,
+    /// The largest position ever answered or read.
+    high_water: u64,
+    /// Obligations below are over.
+    freed_below: u64,
+    /// Checkpoints handed over: the last one whose sync was reported comes first.
+    candidates: Vec<Vec<LaneMark>>,
+    /// The one before: where there is no room for a new checkpoint file, a power cut in a recovery may go back to it.
+    elder: Vec<LaneMark>,
+    /// The largest lowest lane ever handed over.
+    passed: u64,
+    /// Records that rot took, with their tags.
+    rotten: BTreeSet<(Tag, u64)>,
+}
+
+impl Ledger {
+    pub fn new() -> Ledger {
+        Ledger { candidates: vec![Vec::new()], ..Ledger::default() }
+    }
+
+    /// Makes a record that differs from all others.
+    pub fn make(&mut self, payload_bytes: u64, received_at_ms: u64, batch: u64, random: &mut Random) -> usize {
+        let id = self.known.len();
+        let mut payload = PAYLOAD_MAGIC.to_vec();
+        payload.extend((id as u64).to_le_bytes());
+        payload.resize(payload.len().max(payload_bytes as usize), 0);
+        random.fill(&mut payload[16..]);
+        let mut tag = [0; 16];
+        random.fill(&mut tag);
+        self.known.push(Known { tag, received_at_ms, payload, answer: Answer::Open, batch });
+        id
+    }
+
+    pub fn known(&self, id: usize) -> &Known {
+        &self.known[id]
+    }
+
+    pub fn get(&self, id: usize) -> Option<&Known> {
+        self.known.get(id)
+    }
+
+    /// The newest record that must be there.
+    pub fn last_obligation(&self) -> Option<usize> {
+        self.at.last_key_value().map(|(_, id)| *id)
+    }
+
+    /// Records of the same write.
+    pub fn batch_of(&self, id: usize) -> BTreeSet<usize> {
+        let batch = self.known[id].batch;
+        (0..self.known.len()).filter(|other| self.known[*other].batch == batch).collect()
+    }
+
+    pub fn answered(&mut self, id: usize, answer: Result<u64, AppendError>) -> Result<(), Wrong> {
+        if self.known[id].answer != Answer::Open {
+            return Err(format!("record {id} was answered twice"));
+        }
+        self.known[id].answer = match answer {
+            Ok(position) => return self.kept(id, position),
+            Err(AppendError::Poisoned) => Answer::Doubtful,
+            Err(_) => Answer::Refused,
+        };
+        Ok(())
+    }
+
+    fn kept(&mut self, id: usize, position: u64) -> Result<(), Wrong> {
+        self.known[id].answer = Answer::Kept;
+        if position <= self.high_water {
+            return Err(format!("record {id} got position {position}, but {} was reached before", self.high_water));
+        }
+        self.high_water = position;
+        self.at.insert(position, id);
+        Ok(())
+    }
+
+    /// A checkpoint is handed to the keeper.
+    pub fn handed_over(&mut self, lanes: &[LaneMark]) {
+        let lanes = sorted(lanes);
+        self.passed = self.passed.max(lowest(&lanes).unwrap_or(0));
+        self.candidates.push(lanes);
+    }
+
+    /// The keeper says that the newest checkpoint handed over is synced.
+    pub fn checkpoint_synced(&mut self) {
+        let before = self.candidates.remove(0);
+        let newest = self.candidates.pop().unwrap_or_else(|| before.clone());
+        self.go_on_with(before, newest);
+    }
+
+    fn go_on_with(&mut self, before: Vec<LaneMark>, newest: Vec<LaneMark>) {
+        if before != newest {
+            self.elder = before;
+        }
+        self.candidates = vec![newest];
+    }
+
+    /// A reader of the running journal returned this.
+    pub fn read(&mut self, seen: &Seen) -> Result<(), Wrong> {
+        let id = self.identify(seen)?;
+        match self.at.get(&seen.position) {
+            Some(known) if *known == id => Ok(()),
+            _ => Err(format!("record {id} was read at {} before its sync returned", seen.position)),
+        }
+    }
+
+    /// Judges a recovery, then takes what it found as the truth to keep from now on. Returns how many records rot
+    /// took: the journal must have told of them.
+    pub fn recovered(&mut self, found: &Found, rot: &Rot) -> Result<usize, Wrong> {
+        self.check_lanes(found, rot)?;
+        let there = self.check_records(found, rot)?;
+        let taken = self.check_obligations(found, &there, rot)?;
+        self.check_tags(found, &there, rot)?;
+        if found.synced <= self.high_water && rot.tail.is_empty() {
+            return Err(format!("the next position is {}, but {} was reached", found.synced, self.high_water));
+        }
+        let lanes_gone = found.lanes.is_empty() && self.candidates.iter().all(|lanes| !lanes.is_empty());
+        let gone = rot.records.iter().chain(&rot.tail).filter(|id| !there.values().any(|there| there == *id));
+        self.rotten.extend(gone.map(|id| (self.known[*id].tag, self.known[*id].received_at_ms)));
+        self.adopt(found, there);
+        Ok(taken + usize::from(lanes_gone))
+    }
+
+    fn check_lanes(&self, found: &Found, rot: &Rot) -> Result<(), Wrong> {
+        let lanes = sorted(&found.lanes);
+        if self.candidates.contains(&lanes) || rot.checkpoint || (found.is_squeezed && lanes == self.elder) {
+            return Ok(());
+        }
+        Err(format!("the checkpoint is {lanes:?}, but only these could be: {:?}", self.candidates))
+    }
+
+    /// Every record there is one that was handed in, at one place, in order.
+    fn check_records(&self, found: &Found, rot: &Rot) -> Result<BTreeMap<u64, usize>, Wrong> {
+        let mut there: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut ids = BTreeSet::new();
+        let mut next = found.oldest;
+        for met in &found.met {
+            match met {
+                Met::Damaged { from, until } => {
+                    if *from < next || until <= from {
+                        return Err(format!("damage {from}..{until} is out of order behind {next}"));
+                    }
+                    next = *until;
+                }
+                Met::Record(seen) => {
+                    if seen.position < next {
+                        return Err(format!("position {} comes after {next}", seen.position));
+                    }
+                    next = seen.position + 1;
+                    let id = self.identify(seen)?;
+                    if !ids.insert(id) {
+                        return Err(format!("record {id} is there twice, again at {}", seen.position));
+                    }
+                    self.check_place(id, seen.position, rot)?;
+                    there.insert(seen.position, id);
+                }
+            }
+        }
+        if next > found.synced {
+            return Err(format!("records up to {next} are readable, but only up to {} is synced", found.synced));
+        }
+        Ok(there)
+    }
+
+    fn check_place(&self, id: usize, position: u64, rot: &Rot) -> Result<(), Wrong> {
+        if self.known[id].answer == Answer::Refused {
+            return Err(format!("record {id} at {position} was refused as not written"));
+        }
+        match self.at.get(&position) {
+            Some(known) if *known == id => Ok(()),
+            Some(known) if rot.tail.contains(known) => Ok(()),
+            Some(known) => Err(format!("position {position} was record {known} and is now record {id}")),
+            None if position < self.freed_below => Err(format!("position {position} was freed and is back")),
+            None if position <= self.high_water && rot.tail.is_empty() => {
+                Err(format!("record {id} appears at {position}, below {}", self.high_water))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Everything from the lanes on is there, and behind them everything from the oldest position on: what is retained
+    /// is retained whole. Returns how many rot took.
+    fn check_obligations(&self, found: &Found, there: &BTreeMap<u64, usize>, rot: &Rot) -> Result<usize, Wrong> {
+        let lanes = if rot.checkpoint { Some(self.passed) } else { lowest(&found.lanes) };
+        let oldest = if rot.is_none() { found.oldest } else { there.keys().next().copied().unwrap_or(found.synced) };
+        let floor = lanes.unwrap_or(0).min(oldest);
+        let mut taken = 0;
+        for (position, id) in self.at.range(floor..) {
+            if there.contains_key(position) {
+                continue;
+            }
+            if rot.records.contains(id) || rot.tail.contains(id) {
+                taken += 1;
+                continue;
+            }
+            let how = if self.known[*id].answer == Answer::Kept { "answered Ok" } else { "recovered once" };
+            let (lanes, oldest) = (&found.lanes, found.oldest);
+            return Err(format!("LOST: record {id}, {how}, at {position}, is gone (oldest {oldest}, lanes {lanes:?})"));
+        }
+        Ok(taken)
+    }
+
+    /// The duplicate index is built from the tags: one of a record that is not there would answer "duplicate" for an
+    /// event that is lost.
+    fn check_tags(&self, found: &Found, there: &BTreeMap<u64, usize>, rot: &Rot) -> Result<(), Wrong> {
+        let tag = |id: &usize| (self.known[*id].tag, self.known[*id].received_at_ms);
+        let expected: Vec<_> = there.values().rev().map(tag).collect();
+        if found.tags == expected {
+            return Ok(());
+        }
+        // A closed segment's list is read at a start, its bodies are not, so rot may leave a tag too many.
+        let hit: BTreeSet<_> = rot.records.iter().chain(&rot.tail).map(tag).collect();
+        let may_stay = |tag: &(Tag, u64)| hit.contains(tag) || self.rotten.contains(tag);
+        let without = |tags: &[(Tag, u64)]| tags.iter().copied().filter(|tag| !may_stay(tag)).collect::<Vec<_>>();
+        if without(&found.tags) == without(&expected) {
+            return Ok(());
+        }
+        Err(format!("{} tags are recovered, {} records are there", found.tags.len(), there.len()))
+    }
+
+    fn adopt(&mut self, found: &Found, there: BTreeMap<u64, usize>) {
+        self.high_water = there.last_key_value().map_or(0, |(last, _)| *last).max(match found.synced {
+            0 => 0,
+            synced => synced - 1,
+        });
+        self.freed_below = self.freed_below.max(found.oldest);
+        // A recovery that returns has synced what it goes on with.
+        let before = self.candidates.remove(0);
+        self.go_on_with(before, sorted(&found.lanes));
+        self.at = there;
+    }
+
+    fn identify(&self, seen: &Seen) -> Result<usize, Wrong> {
+        let position = seen.position;
+        let unknown = || format!("the record at {position} was never appended");
+        let id = seen.payload.get(8..16).ok_or_else(unknown)?;
+        let id = u64::from_le_bytes(id.try_into().map_err(|_| unknown())?) as usize;
+        let known = self.known.get(id).ok_or_else(unknown)?;
+        if known.payload != seen.payload || known.tag != seen.tag || known.received_at_ms != seen.received_at_ms {
+            return Err(format!("record {id} at {position} is not byte-equal"));
+        }
+        Ok(id)
+    }
+}
+
+fn lowest(lanes: &[LaneMark]) -> Option<u64> {
+    lanes.iter().map(|lane| lane.position.0).min()
+}
+
+fn sorted(lanes: &[LaneMark]) -> Vec<LaneMark> {
+    let mut lanes = lanes.to_vec();
+    lanes.sort_by(|a, b| a.topic.cmp(&b.topic));
+    lanes
+}

@@ -1,0 +1,218 @@
+//! The journal's own parts, stepped by hand: the one file here that knows the journal's interface.
+//!
+//! In: steps of a scene. Out: answers, records, what a recovery found. Never happens: a thread; a clock but the scene's.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use retell_bridge::health::Health;
+use retell_bridge::journal::{
+    Append, AppendError, Item, Journal, JournalId, Keeper, LaneMark, OpenError, Options, Position, Reader, Stepped,
+    Writer, open_stepped,
+};
+use retell_bridge::metrics::Metrics;
+
+use crate::disk::SimDisk;
+use crate::ledger::{Found, Known, Met, Seen, Wrong};
+use crate::random::Random;
+
+/// The sizes of one scene: small, so that rolls, closings and removals are frequent.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    pub segment_bytes: u64,
+    pub size_max_bytes: u64,
+    pub capacity_bytes: u64,
+    pub retention_ms: u64,
+    pub has_faults: bool,
+    pub has_rot: bool,
+}
+
+impl Shape {
+    pub fn choose(random: &mut Random) -> Shape {
+        let segment_bytes: u64 = 64 << 10;
+        let size_max_bytes = random.pick(&[5, 6, 8, 12]) * segment_bytes + segment_bytes / 2;
+        Shape {
+            segment_bytes,
+            size_max_bytes,
+            // Sometimes the disk is full before `size_max` is.
+            capacity_bytes: random.pick(&[size_max_bytes * 2, size_max_bytes * 2, size_max_bytes - segment_bytes / 2]),
+            retention_ms: random.pick(&[0, 1_000, 60_000, 3_600_000, 86_400_000]),
+            has_faults: random.chance(40),
+            has_rot: random.chance(30),
+        }
+    }
+
+    /// Whether the disk may be full at some time.
+    fn may_be_full(&self) -> bool {
+        self.has_faults || self.capacity_bytes < self.size_max_bytes
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            segment_bytes: self.segment_bytes,
+            size_max_bytes: self.size_max_bytes,
+            retention: Duration::from_millis(self.retention_ms),
+            quarantine_retention: Duration::from_secs(7_200),
+            // Every turn: so a turn that returns tells that the newest marks are synced.
+            checkpoint_every: Duration::ZERO,
+            allow_ephemeral: false,
+        }
+    }
+}
+
+/// One process's journal.
+pub struct Rig {
+    journal: Journal,
+    writer: Writer,
+    keeper: Keeper,
+    metrics: Arc<Metrics>,
+    torn_bytes: u64,
+    started_ms: u64,
+}
+
+/// Why there is no journal, or nothing can be said about it.
+pub enum NotOpen {
+    /// The disk or the power is to blame.
+    Trouble(OpenError),
+    /// There is no room to recover in; allowed only while the disk is full.
+    NoRoom(OpenError),
+    Wrong(Wrong),
+}
+
+impl Rig {
+    /// Recovers, then reads all that is there.
+    pub fn open(disk: &SimDisk, shape: &Shape, now_ms: u64, random: &mut Random) -> Result<(Rig, Found), NotOpen> {
+        let mut identity = [0; 16];
+        random.fill(&mut identity);
+        let metrics = Arc::new(Metrics::new());
+        let health = Arc::new(Health::default());
+        let storage = Arc::new(disk.clone());
+        let opened = open_stepped(storage, shape.options(), metrics.clone(), health, now_ms, JournalId(identity));
+        let Stepped { journal, writer, keeper, recovered } = match opened {
+            Ok(stepped) => stepped,
+            Err(error @ OpenError::NoRoom { .. }) => return Err(NotOpen::NoRoom(error)),
+            Err(error @ OpenError::Io { .. }) => return Err(NotOpen::Trouble(error)),
+            Err(error) => return Err(NotOpen::Wrong(format!("the journal does not open: {error}"))),
+        };
+        let torn_bytes = recovered.torn_bytes;
+        let mut rig = Rig { journal, writer, keeper, metrics, torn_bytes, started_ms: now_ms };
+        let synced = rig.journal.synced();
+        if synced != recovered.next {
+            return Err(NotOpen::Wrong(format!("synced is {synced:?}, the next position {:?}", recovered.next)));
+        }
+        let mut found = Found {
+            lanes: recovered.lanes,
+            oldest: recovered.oldest.0,
+            synced: synced.0,
+            tags: recovered.tags.collect(),
+            met: Vec::new(),
+            is_squeezed: shape.may_be_full(),
+        };
+        let mut reader = rig.journal.reader(Position(0));
+        while let Some(met) = next(&mut reader).map_err(NotOpen::Wrong)? {
+            found.met.push(met);
+        }
+        // Damage met by readers is told by the keeper.
+        rig.turn(now_ms);
+        Ok((rig, found))
+    }
+
+    pub fn is_poisoned(&self) -> bool {
+        self.journal.is_poisoned()
+    }
+
+    /// Bytes cut as a torn tail by this process's recovery, with a warning.
+    pub fn torn_bytes(&self) -> u64 {
+        self.torn_bytes
+    }
+
+    /// Damaged bytes that this process has told of.
+    pub fn told_bytes(&self) -> u64 {
+        let text = self.metrics.scrape();
+        let line = text.lines().find(|line| line.starts_with("retell_bridge_journal_corrupt_bytes_total "));
+        line.and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or(0)
+    }
+
+    /// Queues them, lets the writer write until its queue is empty.
+    pub fn write(
+        &mut self,
+        disk: &SimDisk,
+        records: &[Known],
+        now_ms: u64,
+    ) -> Result<Vec<Option<Result<Position, AppendError>>>, Wrong> {
+        let too_late = Arc::new(Mutex::new(false));
+        let answers = Arc::new(Mutex::new(vec![None; records.len()]));
+        for (index, record) in records.iter().enumerate() {
+            let (head, body) = record.payload.split_at(record.payload.len().min(20));
+            let (told, late, power) = (answers.clone(), too_late.clone(), disk.clone());
+            let append = Append {
+                tag: record.tag,
+                received_at_ms: record.received_at_ms,
+                payload: [Bytes::copy_from_slice(head), Bytes::copy_from_slice(body)],
+                done: Box::new(move |answer| {
+                    *late.lock().expect("one thread") |= answer.is_ok() && power.is_down();
+                    told.lock().expect("one thread")[index] = Some(answer);
+                }),
+            };
+            if let Err(error) = self.journal.append(append) {
+                answers.lock().expect("one thread")[index] = Some(Err(error));
+            }
+        }
+        while self.writer.turn(now_ms) > 0 {}
+        if *too_late.lock().expect("one thread") {
+            return Err("a record was answered Ok when the power was off".to_owned());
+        }
+        let answers = answers.lock().expect("one thread");
+        Ok(answers.clone())
+    }
+
+    /// At most `count` records from `from` on, and where the reader stands then.
+    pub fn read(&mut self, from: u64, count: u64) -> Result<(Vec<Seen>, u64), Wrong> {
+        let mut reader = self.journal.reader(Position(from));
+        let mut seen = Vec::new();
+        for _ in 0..count {
+            match next(&mut reader)? {
+                Some(Met::Record(record)) => seen.push(record),
+                Some(Met::Damaged { .. }) => {}
+                None => break,
+            }
+        }
+        Ok((seen, reader.position().0))
+    }
+
+    pub fn mark(&mut self, lanes: Vec<LaneMark>) {
+        self.journal.mark(lanes);
+    }
+
+    /// Whether the newest marks are synced now.
+    pub fn turn(&mut self, now_ms: u64) -> bool {
+        self.keeper.turn(now_ms, now_ms - self.started_ms);
+        !self.is_poisoned()
+    }
+
+    pub fn keep_dead_letter(&mut self, name: &str, payload: &[u8]) -> bool {
+        self.journal.keep_dead_letter(name, payload).is_ok()
+    }
+
+    /// As a clean stop does it: the writer first, then the keeper.
+    pub fn close(&mut self, now_ms: u64) -> bool {
+        self.writer.close();
+        self.keeper.close(now_ms);
+        !self.is_poisoned()
+    }
+}
+
+fn next(reader: &mut Reader) -> Result<Option<Met>, Wrong> {
+    match reader.next() {
+        Ok(None) => Ok(None),
+        Ok(Some(Item::Damaged { from, until })) => Ok(Some(Met::Damaged { from: from.0, until: until.0 })),
+        Ok(Some(Item::Record(record))) => Ok(Some(Met::Record(Seen {
+            position: record.position.0,
+            tag: record.tag,
+            received_at_ms: record.received_at_ms,
+            payload: record.payload.to_vec(),
+        }))),
+        Err(error) => Err(format!("a reader fails: {error}")),
+    }
+}

@@ -1,0 +1,362 @@
+//! One life of one journal, from a seed: steps, deaths, recoveries.
+//!
+//! In: a seed, and for the walk through every change the number at which the power is cut. Out: how many recoveries
+//! were judged, or the scene with what is wrong. Never happens: a step that the seed does not fix.
+
+use std::fmt::Write as _;
+
+use retell_bridge::journal::{AppendError, LaneMark, Position};
+
+use crate::disk::{Call, EIO, ENOSPC, End, Fault, SimDisk};
+use crate::ledger::{Ledger, Rot, Wrong};
+use crate::random::Random;
+use crate::rig::{NotOpen, Rig, Shape};
+use crate::rot;
+
+const TOPICS: [&str; 4] = ["retell.call_ended", "retell.call_started", "retell.chat_ended", "retell.unrecognized"];
+/// 2026-01-01: the clock's start.
+const START_MS: u64 = 1_767_225_600_000;
+
+/// What one scene came to.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Outcome {
+    pub recoveries: u64,
+    pub changes: u64,
+    pub rotten: u64,
+    pub poisoned: u64,
+    pub full: u64,
+}
+
+/// A scene that failed.
+#[derive(Debug)]
+pub struct Failure {
+    pub seed: u64,
+    pub wrong: Wrong,
+    pub scene: Vec<String>,
+}
+
+pub struct Scene {
+    random: Random,
+    disk: SimDisk,
+    shape: Shape,
+    now_ms: u64,
+    ledger: Ledger,
+    /// Where each lane's publisher stands: everything before is settled.
+    lanes: Vec<LaneMark>,
+    batches: u64,
+    /// The disk was made smaller than the journal was promised.
+    is_squeezed: bool,
+    /// Files in quarantine when rot struck last.
+    copies_before_rot: usize,
+    /// Rot has struck, and no recovery since then was judged.
+    rot_waits: bool,
+    /// A copy could not be made in an attempt since then that was cut off.
+    copy_failed: bool,
+    outcome: Outcome,
+    log: Vec<String>,
+}
+
+/// Where the power is cut.
+#[derive(Debug, Clone, Copy)]
+pub enum CutPlan {
+    /// Where the seed says, in each life anew.
+    Random,
+    /// Once, at this change counted from the start; the lives after it end by chance as well.
+    At(u64),
+}
+
+/// Runs the scene of a seed with `lives` deaths.
+pub fn run(seed: u64, lives: u64, plan: CutPlan, trace: bool) -> Result<Outcome, Box<Failure>> {
+    let mut scene = Scene::new(seed);
+    if trace {
+        scene.disk.keep_trace();
+    }
+    match scene.live(lives, plan) {
+        Ok(()) => Ok(scene.outcome),
+        Err(wrong) => {
+            scene.keep_calls();
+            Err(Box::new(Failure { seed, wrong, scene: scene.log }))
+        }
+    }
+}
+
+impl Scene {
+    fn new(seed: u64) -> Scene {
+        let mut random = Random::new(seed);
+        let shape = Shape::choose(&mut random);
+        let disk = SimDisk::new(random.split(), shape.capacity_bytes);
+        let topics = random.between(1, TOPICS.len() as u64) as usize;
+        let lane = |topic: &&str| LaneMark { topic: (*topic).to_owned(), position: Position(1) };
+        Scene {
+            random,
+            disk,
+            now_ms: START_MS,
+            ledger: Ledger::new(),
+            lanes: TOPICS[..topics].iter().map(lane).collect(),
+            batches: 0,
+            is_squeezed: false,
+            copies_before_rot: 0,
+            rot_waits: false,
+            copy_failed: false,
+            outcome: Outcome::default(),
+            log: vec![format!("{shape:?}, {topics} lanes")],
+            shape,
+        }
+    }
+
+    fn live(&mut self, lives: u64, plan: CutPlan) -> Result<(), Wrong> {
+        let mut rot = Rot::default();
+        for life in 0..=lives {
+            self.plan_cut(life, plan);
+            let Some(mut rig) = self.recover(&rot)? else {
+                rot.merge(self.die()?);
+                continue;
+            };
+            self.steps(&mut rig)?;
+            self.outcome.poisoned += u64::from(rig.is_poisoned());
+            drop(rig);
+            rot = self.die()?;
+        }
+        // The last word: no trouble any more, everything must be there, and the journal takes records.
+        self.disk.set_capacity_bytes(2 * self.shape.capacity_bytes);
+        self.is_squeezed = false;
+        self.shape.has_faults = false;
+        self.disk.cut_at(None);
+        let mut rig = self.recover(&rot)?.ok_or("a recovery without trouble fails")?;
+        self.write(&mut rig)?;
+        self.outcome.changes = self.disk.changes();
+        Ok(())
+    }
+
+    fn plan_cut(&mut self, life: u64, plan: CutPlan) {
+        let now = self.disk.changes();
+        let at = match plan {
+            CutPlan::At(change) if life == 0 => Some(change),
+            CutPlan::At(_) => None,
+            // Often early: in the middle of the recovery itself.
+            CutPlan::Random if self.random.chance(35) => Some(now + self.random.between(1, 30)),
+            CutPlan::Random if self.random.chance(70) => Some(now + self.random.between(1, 150)),
+            CutPlan::Random => None,
+        };
+        if let Some(at) = at {
+            self.note(format!("the power will be cut at change {at}"));
+        }
+        self.disk.cut_at(at);
+    }
+
+    /// `None` where the power was cut, or a fault struck, before the recovery ended.
+    fn recover(&mut self, rot: &Rot) -> Result<Option<Rig>, Wrong> {
+        let opened = Rig::open(&self.disk, &self.shape, self.now_ms, &mut self.random);
+        let has_trouble = self.disk.is_down() || !self.disk.failed().is_empty();
+        let (rig, found) = match opened {
+            Ok(opened) => opened,
+            Err(NotOpen::Trouble(error)) if has_trouble => {
+                self.note(format!("the recovery is cut short: {error}"));
+                return Ok(None);
+            }
+            // Rot in a spare takes the room that a recovery counts on.
+            Err(NotOpen::NoRoom(error)) if self.is_squeezed || !rot.is_none() => {
+                self.note(format!("the recovery finds no room: {error}"));
+                return Ok(None);
+            }
+            Err(NotOpen::Trouble(error) | NotOpen::NoRoom(error)) => {
+                return Err(format!("the journal does not open: {error}"));
+            }
+            Err(NotOpen::Wrong(wrong)) if has_trouble => {
+                self.note(format!("the recovery is cut short: {wrong}"));
+                return Ok(None);
+            }
+            Err(NotOpen::Wrong(wrong)) => return Err(wrong),
+        };
+        if self.disk.is_down() {
+            return Ok(None);
+        }
+        self.note(format!(
+            "recovered: {} met, oldest {}, synced {}, lanes {:?}",
+            found.met.len(),
+            found.oldest,
+            found.synced,
+            found.lanes
+        ));
+        let taken = self.ledger.recovered(&found, rot)?;
+        // An attempt that was cut off has told and copied; in a last batch that no checkpoint covers, where rot cannot be
+        // told from a torn write, the copy and the warning are all there is.
+        // Where the disk is full there is the word alone.
+        let copied =
+            self.copy_failed || self.has_failed_copy() || self.disk.names("quarantine").len() > self.copies_before_rot;
+        let cut = !rot.tail.is_empty() && rig.torn_bytes() > 0;
+        if taken > 0 && rig.told_bytes() == 0 && !cut && !copied {
+            return Err(format!("{taken} records are gone by rot, and nothing was said"));
+        }
+        self.rot_waits = false;
+        self.copy_failed = false;
+        self.outcome.recoveries += 1;
+        // The publisher starts where the checkpoint says; what it had settled behind that it sends again.
+        for lane in &mut self.lanes {
+            let known = found.lanes.iter().find(|known| known.topic == lane.topic);
+            lane.position = known.map_or(Position(found.oldest), |known| known.position);
+        }
+        Ok(Some(rig))
+    }
+
+    fn steps(&mut self, rig: &mut Rig) -> Result<(), Wrong> {
+        let steps = self.random.between(1, 40);
+        for _ in 0..steps {
+            if self.disk.is_down() {
+                break;
+            }
+            match self.random.below(100) {
+                0..45 => self.write(rig)?,
+                45..60 => self.publish(rig)?,
+                60..70 => self.mark(rig),
+                70..85 => self.turn(rig),
+                85..92 => self.wait(),
+                92..94 => self.dead_letter(rig),
+                94..96 => self.trouble(),
+                96..98 => self.room(),
+                _ => {
+                    if self.close(rig)? {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, rig: &mut Rig) -> Result<(), Wrong> {
+        let count = self.random.pick(&[1, 1, 1, 2, 3, 8]);
+        let largest = self.random.pick(&[64, 600, 4_000, self.shape.segment_bytes / 2]);
+        self.batches += 1;
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            let bytes = self.random.between(16, largest);
+            ids.push(self.ledger.make(bytes, self.now_ms, self.batches, &mut self.random));
+        }
+        let records: Vec<_> = ids.iter().map(|id| self.ledger.known(*id).clone()).collect();
+        let answers = rig.write(&self.disk, &records, self.now_ms)?;
+        let is_down = self.disk.is_down();
+        self.note(format!("write {} records {}..: {:?}", ids.len(), ids[0], answers.first()));
+        for (id, answer) in ids.iter().zip(answers) {
+            match answer {
+                Some(answer) => {
+                    self.outcome.full += u64::from(answer == Err(AppendError::NoRoom));
+                    self.ledger.answered(*id, answer.map(|position| position.0))?;
+                }
+                None if is_down => {}
+                None => return Err(format!("record {id} was never answered")),
+            }
+        }
+        Ok(())
+    }
+
+    /// One lane's publisher reads on; what it read is settled.
+    fn publish(&mut self, rig: &mut Rig) -> Result<(), Wrong> {
+        let lane = self.random.below(self.lanes.len() as u64) as usize;
+        let count = self.random.between(1, 30);
+        let (seen, position) = rig.read(self.lanes[lane].position.0, count)?;
+        for record in &seen {
+            self.ledger.read(record)?;
+        }
+        self.note(format!("lane {lane} publishes {} records, up to {position}", seen.len()));
+        self.lanes[lane].position = Position(position);
+        Ok(())
+    }
+
+    fn mark(&mut self, rig: &mut Rig) {
+        self.note(format!("mark {:?}", self.lanes.iter().map(|lane| lane.position.0).collect::<Vec<_>>()));
+        self.ledger.handed_over(&self.lanes);
+        rig.mark(self.lanes.clone());
+    }
+
+    fn turn(&mut self, rig: &mut Rig) {
+        let synced = rig.turn(self.now_ms);
+        self.note(format!("keeper's turn: checkpoint synced: {synced}"));
+        if synced && !self.disk.is_down() {
+            self.ledger.checkpoint_synced();
+        }
+    }
+
+    fn wait(&mut self) {
+        let ms = self.random.pick(&[1, 50, 300, 1_000, 30_000, 700_000]);
+        self.now_ms += ms;
+        self.note(format!("{ms} ms pass"));
+    }
+
+    fn dead_letter(&mut self, rig: &mut Rig) {
+        let name = format!("{}", self.random.below(3));
+        let kept = rig.keep_dead_letter(&name, &[7; 700]);
+        self.note(format!("dead letter {name}: kept {kept}"));
+    }
+
+    fn trouble(&mut self) {
+        if !self.shape.has_faults {
+            return;
+        }
+        let call =
+            self.random.pick(&[Call::Write, Call::Sync, Call::Sync, Call::Create, Call::Rename, Call::SyncFolder]);
+        let fault = Fault { call, countdown: self.random.between(1, 8), errno: self.random.pick(&[EIO, EIO, ENOSPC]) };
+        self.note(format!("{fault:?}"));
+        self.disk.set_fault(Some(fault));
+    }
+
+    fn room(&mut self) {
+        if self.shape.has_faults {
+            let room = self.random.between(0, self.shape.capacity_bytes);
+            let bytes = self.random.pick(&[self.shape.capacity_bytes, room]);
+            self.note(format!("the disk has {bytes} bytes"));
+            self.disk.set_capacity_bytes(bytes);
+            self.is_squeezed = bytes < self.shape.capacity_bytes;
+        }
+    }
+
+    fn close(&mut self, rig: &mut Rig) -> Result<bool, Wrong> {
+        if self.random.chance(70) {
+            return Ok(false);
+        }
+        let synced = rig.close(self.now_ms);
+        self.note(format!("clean stop: {synced}"));
+        if synced && !self.disk.is_down() {
+            self.ledger.checkpoint_synced();
+        }
+        Ok(true)
+    }
+
+    /// The process ends, if the cut has not ended it yet; then perhaps rot.
+    fn die(&mut self) -> Result<Rot, Wrong> {
+        let killed = !self.disk.is_down() && self.random.chance(40);
+        let end = if killed { End::Killed } else { End::PowerCut };
+        self.note(format!("{end:?} after change {}", self.disk.changes()));
+        self.keep_calls();
+        self.copy_failed |= self.rot_waits && self.has_failed_copy();
+        self.disk.restart(end);
+        if end == End::Killed || !self.shape.has_rot || !self.random.chance(30) {
+            return Ok(Rot::default());
+        }
+        if !self.rot_waits {
+            self.copies_before_rot = self.disk.names("quarantine").len();
+        }
+        self.rot_waits = true;
+        let (rot, told) = rot::strike(&self.disk, &self.ledger, &mut self.random);
+        self.outcome.rotten += 1;
+        self.note(format!("rot: {told}"));
+        Ok(rot)
+    }
+
+    fn has_failed_copy(&self) -> bool {
+        self.disk.failed().iter().any(|failed| failed.path.starts_with("quarantine"))
+    }
+
+    fn keep_calls(&mut self) {
+        for call in self.disk.take_trace() {
+            let mut line = "          ".to_owned();
+            let _ = write!(line, "{call}");
+            self.log.push(line);
+        }
+    }
+
+    fn note(&mut self, line: String) {
+        self.keep_calls();
+        self.log.push(line);
+    }
+}
