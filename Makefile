@@ -20,12 +20,12 @@ lint: ## Formatting, clippy and the documentation, without a warning.
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 
 simulate: ## Crash the journal 100,000 times on a simulated disk (RECOVERIES=n for another count, SEED=s to repeat one).
-	cargo test --profile proof --test simulation -- --nocapture
+	cargo test --profile proof --no-default-features --test simulation -- --nocapture
 
 kafka: ## The tests against a real Apache Kafka, which they start themselves.
 	tests/tools/fetch-kafka.sh
 	tests/tools/fetch-sdks.sh
-	cargo test --test kafka
+	cargo test --test kafka -- --test-threads 4
 
 deploy: ## Check image, compose file, chart and alert rules with the real tools.
 	tests/tools/fetch.sh deploy

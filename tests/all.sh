@@ -30,8 +30,8 @@ step "formatting" cargo fmt --check
 step "clippy" cargo clippy --all-targets -- -D warnings
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 step "cargo test" cargo test
-step "crash simulation" cargo test --profile proof --test simulation -- --nocapture
-step "Apache Kafka" cargo test --test kafka
+step "crash simulation" cargo test --profile proof --no-default-features --test simulation -- --nocapture
+step "Apache Kafka" cargo test --test kafka -- --test-threads 4
 step "deploy" tests/deploy.sh
 
 # Cargo's closing lines and the plain ones of the scripts.
