@@ -21,6 +21,8 @@ pub const TOPIC_BYTES_MAX: usize = 249;
 
 const MAGIC: [u8; 8] = *b"RBchkpnt";
 const FIXED_BYTES: usize = 56;
+/// Of one lane, beside its name.
+const LANE_FIXED_BYTES: usize = 18;
 
 /// What one slot holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +48,7 @@ impl Checkpoint {
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&(self.lanes.len() as u16).to_le_bytes());
-        let names: usize = self.lanes.iter().map(|lane| 10 + lane.topic.len()).sum();
+        let names: usize = self.lanes.iter().map(|lane| LANE_FIXED_BYTES + lane.topic.len()).sum();
         bytes.extend_from_slice(&((FIXED_BYTES + names) as u32).to_le_bytes());
         bytes.extend_from_slice(&self.identity.0);
         for number in [self.generation, self.synced_up_to.0, self.next_segment] {
@@ -54,6 +56,7 @@ impl Checkpoint {
         }
         for lane in &self.lanes {
             bytes.extend_from_slice(&lane.position.0.to_le_bytes());
+            bytes.extend_from_slice(&lane.takes.to_le_bytes());
             bytes.extend_from_slice(&(lane.topic.len() as u16).to_le_bytes());
             bytes.extend_from_slice(lane.topic.as_bytes());
         }
@@ -89,9 +92,10 @@ impl Checkpoint {
 fn decode_lanes(mut bytes: &[u8], count: u16) -> Option<Vec<LaneMark>> {
     let mut lanes = Vec::new();
     for _ in 0..count {
-        let (head, rest) = bytes.split_at_checked(10)?;
-        let (topic, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([head[8], head[9]])))?;
-        lanes.push(LaneMark { topic: String::from_utf8(topic.to_vec()).ok()?, position: Position(u64_at(head, 0)) });
+        let (head, rest) = bytes.split_at_checked(LANE_FIXED_BYTES)?;
+        let (topic, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([head[16], head[17]])))?;
+        let topic = String::from_utf8(topic.to_vec()).ok()?;
+        lanes.push(LaneMark { topic, position: Position(u64_at(head, 0)), takes: u64_at(head, 8) });
         bytes = rest;
     }
     bytes.is_empty().then_some(lanes)
@@ -205,7 +209,7 @@ mod tests {
             generation,
             synced_up_to: Position(position + 5),
             next_segment: 8,
-            lanes: vec![LaneMark { topic: "retell.call_ended".into(), position: Position(position) }],
+            lanes: vec![LaneMark { topic: "retell.call_ended".into(), position: Position(position), takes: 7 }],
         }
     }
 
@@ -215,7 +219,7 @@ mod tests {
             lanes in prop::collection::vec(("[a-z._-]{1,249}", 1..u64::MAX), 0..=64),
             generation: u64, synced: u64, at: prop::sample::Index, bit in 0..8,
         ) {
-            let lanes = lanes.into_iter().map(|(topic, at)| LaneMark { topic, position: Position(at) }).collect();
+            let lanes = lanes.into_iter().map(|(topic, at)| LaneMark { topic, position: Position(at), takes: at }).collect();
             let written = Checkpoint {
                 identity: JournalId([4; 16]), generation, synced_up_to: Position(synced), next_segment: 2, lanes,
             };

@@ -114,7 +114,7 @@
 //! | 32 | 8 | generation |
 //! | 40 | 8 | synced up to: one past the newest synced position |
 //! | 48 | 8 | number of the next segment to be made |
-//! | 56 | | for each lane: first unsettled position (8), length of the name (2), name of the topic |
+//! | 56 | | for each lane: first unsettled position (8), fingerprint of what it takes (8), length of the name (2), name of the topic |
 //! | L | 4 | checksum of bytes 0..L |
 //!
 //! ## Dead letter
@@ -282,4 +282,7 @@ pub struct Recovered {
 pub struct LaneMark {
     pub topic: String,
     pub position: Position,
+    /// Fingerprint of what the lane takes, opaque to the journal: where it differs at the next start, the lane takes
+    /// something else than before, and `position` says nothing about that.
+    pub takes: u64,
 }

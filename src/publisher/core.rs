@@ -80,7 +80,9 @@ impl Core {
         health: Arc<Health>,
         now: Now,
     ) -> Core {
-        let mut lanes = Lanes::new(router.topics(), marks, oldest, now.mono);
+        let takes: Vec<(&str, u64)> =
+            router.topics().iter().enumerate().map(|(number, topic)| (&**topic, router.takes(number))).collect();
+        let mut lanes = Lanes::new(&takes, marks, oldest, now.mono);
         for topic in router.topics() {
             metrics.expect_topic(topic, producer.error_reasons());
         }

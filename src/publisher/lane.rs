@@ -11,6 +11,8 @@ use super::window::{Settled, Window};
 /// See the module.
 pub(super) struct Lane {
     pub topic: Box<str>,
+    /// Fingerprint of what it takes: [`super::routing::Router::takes`].
+    pub takes: u64,
     pub window: Window,
     pub retry: Retry,
     pub backlog: Backlog,
@@ -24,9 +26,10 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub fn new(topic: &str, start: Position, now: Duration) -> Lane {
+    pub fn new(topic: &str, takes: u64, start: Position, now: Duration) -> Lane {
         Lane {
             topic: topic.into(),
+            takes,
             window: Window::new(start),
             retry: Retry::new(now),
             backlog: Backlog { from: start, counted: 0, settled: 0, oldest_ms: None },
@@ -41,7 +44,7 @@ impl Lane {
     }
 
     pub fn mark(&self) -> LaneMark {
-        LaneMark { topic: self.topic.to_string(), position: self.window.position() }
+        LaneMark { topic: self.topic.to_string(), position: self.window.position(), takes: self.takes }
     }
 
     /// Leaves the head for a reading place of its own, at what it has to look at next.

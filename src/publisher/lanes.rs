@@ -38,11 +38,12 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// All lanes where the checkpoint has left them.
-    pub fn new(topics: &[Box<str>], marks: &[LaneMark], oldest: Position, now: Duration) -> Lanes {
+    /// All lanes where the checkpoint has left them. `topics`: each with the fingerprint of what it takes.
+    pub fn new(topics: &[(&str, u64)], marks: &[LaneMark], oldest: Position, now: Duration) -> Lanes {
         let starts = starts(topics, marks, oldest);
-        let list: Vec<Lane> = topics.iter().zip(&starts).map(|(topic, start)| Lane::new(topic, *start, now)).collect();
         let lowest = starts.iter().min().copied().unwrap_or(oldest);
+        let lane = |((topic, takes), start): (&(&str, u64), Position)| Lane::new(topic, *takes, start, now);
+        let list: Vec<Lane> = topics.iter().zip(starts).map(lane).collect();
         let mut lanes = Lanes { list, head: Cursor::new(lowest) };
         lanes.gather();
         lanes
@@ -152,51 +153,54 @@ impl Lanes {
     }
 }
 
-/// Where each topic starts. One that the checkpoint does not know starts at the lowest position that any lane there has
-/// not settled. Where the settings no longer name a lane, what waited in it goes out under the names that they have now:
-/// every lane starts no later than that one was, and some events go out twice.
-fn starts(topics: &[Box<str>], marks: &[LaneMark], oldest: Position) -> Vec<Position> {
+/// Where each topic starts: where the checkpoint has left it, if it takes what it took then. One that the checkpoint does
+/// not know, or that takes something else now, may have to publish what waited for another topic (renamed, left out, given
+/// to another source): it starts at the lowest position that any lane there has not settled, and some events go out twice.
+fn starts(topics: &[(&str, u64)], marks: &[LaneMark], oldest: Position) -> Vec<Position> {
     let lowest = marks.iter().map(|mark| mark.position).min().unwrap_or(oldest);
-    let is_named = |mark: &&LaneMark| topics.iter().any(|topic| **topic == *mark.topic);
-    let ended = marks.iter().filter(|mark| !is_named(mark)).map(|mark| mark.position).min();
-    let start = |topic: &str| match marks.iter().find(|mark| mark.topic == topic) {
-        Some(mark) => ended.map_or(mark.position, |ended| mark.position.min(ended)),
-        None => lowest,
-    };
-    topics.iter().map(|topic| start(topic)).collect()
+    let same = |topic: &str, takes: u64| marks.iter().find(|mark| mark.topic == topic && mark.takes == takes);
+    topics.iter().map(|(topic, takes)| same(topic, *takes).map_or(lowest, |mark| mark.position)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn starts_of(topics: &[&str], marks: &[(&str, u64)]) -> Vec<u64> {
-        let topics: Vec<Box<str>> = topics.iter().map(|topic| (*topic).into()).collect();
-        let mark = |(topic, position): &(&str, u64)| LaneMark { topic: (*topic).into(), position: Position(*position) };
-        let marks: Vec<LaneMark> = marks.iter().map(mark).collect();
-        starts(&topics, &marks, Position(3)).into_iter().map(|position| position.0).collect()
+    fn mark(topic: &str, takes: u64, position: u64) -> LaneMark {
+        LaneMark { topic: topic.into(), position: Position(position), takes }
+    }
+
+    fn starts_of(topics: &[(&str, u64)], marks: &[(&str, u64, u64)]) -> Vec<u64> {
+        let marks: Vec<LaneMark> =
+            marks.iter().map(|(topic, takes, position)| mark(topic, *takes, *position)).collect();
+        starts(topics, &marks, Position(3)).into_iter().map(|position| position.0).collect()
     }
 
     #[test]
     fn without_a_checkpoint_all_lanes_start_at_the_oldest_record() {
-        assert_eq!(starts_of(&["a", "b"], &[]), [3, 3]);
+        assert_eq!(starts_of(&[("a", 1), ("b", 2)], &[]), [3, 3]);
     }
 
     #[test]
     fn a_topic_that_the_checkpoint_does_not_know_starts_where_the_lowest_lane_is() {
-        assert_eq!(starts_of(&["a", "b", "new"], &[("a", 9), ("b", 7)]), [9, 7, 7]);
+        assert_eq!(starts_of(&[("a", 1), ("b", 2), ("new", 3)], &[("a", 1, 9), ("b", 2, 7)]), [9, 7, 7]);
     }
 
     #[test]
-    fn what_waited_under_a_name_that_is_gone_is_read_again_by_every_lane() {
-        assert_eq!(starts_of(&["a", "b", "new"], &[("a", 9), ("b", 5), ("gone", 7)]), [7, 5, 5]);
+    fn what_waited_under_a_name_that_is_gone_is_read_again_by_the_lane_that_takes_it_now() {
+        let marks = [("a", 1, 9), ("b", 2, 8), ("gone", 3, 7)];
+        assert_eq!(starts_of(&[("a", 1), ("b", 4)], &marks), [9, 7]);
+    }
+
+    #[test]
+    fn what_waited_for_a_topic_that_is_still_there_is_read_again_by_the_one_that_takes_it_now() {
+        assert_eq!(starts_of(&[("a", 5), ("b", 6)], &[("a", 1, 4), ("b", 2, 9)]), [4, 4]);
     }
 
     #[test]
     fn lanes_read_together_but_for_one_that_is_far_behind() {
-        let topics: Vec<Box<str>> = ["near", "newest", "far"].map(Box::from).to_vec();
-        let mark = |topic: &str, position| LaneMark { topic: topic.into(), position: Position(position) };
-        let marks = [mark("near", 90_000), mark("newest", 90_005), mark("far", 2)];
+        let topics = [("near", 1), ("newest", 2), ("far", 3)];
+        let marks = [mark("near", 1, 90_000), mark("newest", 2, 90_005), mark("far", 3, 2)];
         let lanes = Lanes::new(&topics, &marks, Position(1), Duration::ZERO);
         assert_eq!(lanes.head.next(), Position(90_000));
         assert_eq!(lanes.list.iter().map(Lane::is_at_head).collect::<Vec<_>>(), [true, true, false]);

@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, HashMap};
 use crate::event::{Kind, Peek};
 
 const KINDS: usize = Kind::KNOWN.len();
+/// Goes up when the rules of this file send an event elsewhere than the release before did.
+const RULES: u8 = 1;
 const UNRECOGNIZED: &str = "unrecognized";
 const DEAD_LETTER: &str = "dead_letter";
 
@@ -94,6 +96,27 @@ impl Router {
         &self.topics
     }
 
+    /// Fingerprint of what goes to a topic: which types of which sources, by which rules. Where it has changed since the
+    /// checkpoint was written, the topic takes what may have waited for another one.
+    pub fn takes(&self, topic: usize) -> u64 {
+        let mut prefixed: Vec<(&str, &Plan)> =
+            self.by_source.iter().map(|(name, plan)| (name.as_str(), plan)).collect();
+        prefixed.sort_unstable_by_key(|(name, _)| *name);
+        let mut text = format!("rules {RULES}\n");
+        for (name, taken) in prefixed.iter().filter_map(|(name, plan)| Some((name, plan.taken_by(topic)?))) {
+            text += &format!("{name}: {taken}\n");
+        }
+        if let Some(taken) = self.default.taken_by(topic) {
+            let others: Vec<&str> = prefixed.iter().map(|(name, _)| *name).collect();
+            text += &format!("all but {others:?}: {taken}\n");
+        }
+        if self.all == Some(topic) {
+            text += "everything\n";
+        }
+        let hash = blake3::hash(text.as_bytes());
+        u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
+    }
+
     /// Where an event of `source` goes.
     pub fn route(&self, source: &str, peek: &Peek) -> Route {
         let plan = self.by_source.get(source).unwrap_or(&self.default);
@@ -121,6 +144,18 @@ impl Plan {
             unrecognized: number(&topics.named(prefix, UNRECOGNIZED), names),
             dead_letter: number(&topics.named(prefix, DEAD_LETTER), names),
         }
+    }
+
+    /// What of this plan goes to a topic, as text; `None`: nothing.
+    fn taken_by(&self, topic: usize) -> Option<String> {
+        let is_unrecognized = self.unrecognized == topic;
+        let takes = |kind: &Kind| match self.by_kind[*kind as usize] {
+            Some(own) => own == topic,
+            None => is_unrecognized,
+        };
+        let kinds: Vec<&str> = Kind::KNOWN.iter().filter(|kind| takes(kind)).map(|kind| kind.name()).collect();
+        let any = !kinds.is_empty() || is_unrecognized || self.dead_letter == topic;
+        any.then(|| format!("{kinds:?} {is_unrecognized} {}", self.dead_letter == topic))
     }
 
     fn of(&self, peek: &Peek) -> Result<usize, &'static str> {

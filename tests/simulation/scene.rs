@@ -86,7 +86,7 @@ impl Scene {
         let shape = Shape::choose(&mut random);
         let disk = SimDisk::new(random.split(), shape.capacity_bytes);
         let topics = random.between(1, TOPICS.len() as u64) as usize;
-        let lane = |topic: &&str| LaneMark { topic: (*topic).to_owned(), position: Position(1) };
+        let lane = |topic: &&str| LaneMark { topic: (*topic).to_owned(), position: Position(1), takes: 0 };
         Scene {
             random,
             disk,

@@ -191,7 +191,7 @@ mod tests {
             damages: Vec::new(),
             tail_bytes: 0,
         };
-        let lane = LaneMark { topic: "retell.call_ended".into(), position: Position(150) };
+        let lane = LaneMark { topic: "retell.call_ended".into(), position: Position(150), takes: 0 };
         Inspection {
             identity: Some(JournalId([7; 16])),
             segments: vec![

@@ -135,7 +135,7 @@ fn fill_of(record: &Record) -> u8 {
 }
 
 fn lane(topic: &str, position: u64) -> LaneMark {
-    LaneMark { topic: topic.into(), position: Position(position) }
+    LaneMark { topic: topic.into(), position: Position(position), takes: 0 }
 }
 
 /// The records {position, fill} for positions from..until whose fill is the position.

@@ -291,13 +291,29 @@ fn a_lane_that_the_checkpoint_does_not_know_starts_at_the_lowest_one() {
     let mut bench = Bench::new(topics());
     bench.events(3, |_| ("call_ended", "one", 10));
     bench.cluster().topic(ENDED).log.clear();
-    let mark = |topic: &str, position| LaneMark { topic: topic.into(), position: Position(position) };
+    let mark = |topic: &str, position| LaneMark { topic: topic.into(), position: Position(position), takes: 0 };
     bench.start();
     bench.run_until_done(10_000);
     bench.memory().marks = vec![mark(STARTED, 4), mark("t.unrecognized", 3), mark(DEAD, 4)];
     bench.start();
     bench.run_until_done(10_000);
     assert_eq!(bench.cluster().positions(ENDED), [1, 2, 3, 3]);
+}
+
+#[test]
+fn what_waited_for_one_topic_is_not_lost_when_its_type_moves_to_another_that_is_further() {
+    let mut bench = Bench::new(topics());
+    bench.start();
+    bench.cluster().topic(ENDED).state = TopicState::Missing;
+    bench.events(3, |number| (if number == 2 { "call_started" } else { "call_ended" }, "one", 10));
+    bench.run(5_000);
+    assert!(bench.cluster().positions(ENDED).is_empty());
+    bench.topics.overrides.insert("call_ended".into(), STARTED.into());
+    bench.topics.overrides.insert("call_started".into(), ENDED.into());
+    bench.start();
+    bench.run_until(10_000, |bench| bench.cluster().positions(STARTED).len() >= 3);
+    let log = bench.cluster().positions(STARTED);
+    assert!(log.contains(&1) && log.contains(&3), "{log:?}");
 }
 
 #[test]
