@@ -87,9 +87,7 @@ impl Desk {
             return Err(Refused::TooLarge.into());
         }
         let (body, held) = body::read(request, payload, promised_bytes, self.body_max_bytes).await?;
-        let now_ms = now_ms();
-        let received_at_ms = now_ms.saturating_sub(ms(request.elapsed()));
-        let event = self.authenticate(source, http, body, now_ms, received_at_ms)?;
+        let event = self.authenticate(source, http, body, request)?;
         request.connection().prove();
         self.keep(source, event, held, request).await.map_err(No::from)
     }
@@ -126,14 +124,15 @@ impl Desk {
         source: &Source,
         http: &HttpRequest,
         body: Bytes,
-        now_ms: u64,
-        received_at_ms: u64,
+        request: &Request<'_>,
     ) -> Result<Event, No> {
-        if source.allow_unsigned && unsigned::may_be_taken(http.headers()) {
+        let now_ms = now_ms();
+        let received_at_ms = now_ms.saturating_sub(ms(request.elapsed()));
+        let is_of_this_machine = || unsigned::may_be_taken(request.connection().peer(), http.headers());
+        if source.allow_unsigned && is_of_this_machine() {
             return Ok(Event::unsigned(&source.name, received_at_ms, body));
         }
-        let is_ours_to_show = self.voice.wants_bodies() && unsigned::may_be_taken(http.headers());
-        let shown = is_ours_to_show.then(|| body.clone());
+        let shown = (self.voice.wants_bodies() && is_of_this_machine()).then(|| body.clone());
         let headers = http.headers().get_all(signature::HEADER).map(|value| value.as_bytes());
         let keys = source.keys.in_force();
         let proof = signature::verify(headers, body, &keys, now_ms, source.signature_window_ms)

@@ -1,5 +1,7 @@
 //! Which requests `dev --allow-unsigned` takes without a signature: those that someone at this very machine typed.
 
+use std::net::IpAddr;
+
 use actix_web::http::header::{self, HeaderMap};
 
 use crate::signature;
@@ -17,13 +19,14 @@ const FROM_ELSEWHERE: [&str; 9] = [
     "true-client-ip",
 ];
 
-/// Whether the request has no signature, names this machine as its host, and shows no sign of having been passed on.
-pub(super) fn may_be_taken(headers: &HeaderMap) -> bool {
+/// Whether the request has no signature, comes from this machine and names it as its host, and shows no sign of having
+/// been passed on.
+pub(super) fn may_be_taken(peer: IpAddr, headers: &HeaderMap) -> bool {
     let is_unsigned = !headers.contains_key(signature::HEADER);
     let is_passed_on = FROM_ELSEWHERE.iter().any(|name| headers.contains_key(*name))
         || headers.keys().any(|name| name.as_str().starts_with("x-forwarded-"));
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    is_unsigned && !is_passed_on && host.is_some_and(is_local)
+    peer.to_canonical().is_loopback() && is_unsigned && !is_passed_on && host.is_some_and(is_local)
 }
 
 fn is_local(host: &str) -> bool {
@@ -40,11 +43,22 @@ mod tests {
     use actix_web::http::header::{HeaderName, HeaderValue};
 
     fn taken(headers: &[(&'static str, &str)]) -> bool {
+        taken_from("127.0.0.1", headers)
+    }
+
+    fn taken_from(peer: &str, headers: &[(&'static str, &str)]) -> bool {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
         }
-        may_be_taken(&map)
+        may_be_taken(peer.parse().unwrap(), &map)
+    }
+
+    #[test]
+    fn a_request_from_another_machine_is_never_taken_whatever_host_it_names() {
+        for (peer, is_taken) in [("127.0.0.1", true), ("::1", true), ("::ffff:127.0.0.1", true), ("192.0.2.1", false)] {
+            assert_eq!(taken_from(peer, &[("host", "localhost:8080")]), is_taken, "{peer}");
+        }
     }
 
     #[test]
