@@ -97,8 +97,8 @@ pub struct InspectedSegment {
 pub struct InspectedDamage {
     /// Bytes from the start of the file.
     pub bytes: Range<u64>,
-    /// Positions that are lost by it.
-    pub positions: Vec<Range<u64>>,
+    /// Positions that are lost by it; empty where none is.
+    pub positions: Range<u64>,
     /// In words.
     pub what: &'static str,
 }
@@ -139,7 +139,7 @@ pub fn inspect(storage: &dyn Storage, depth: Depth) -> Result<Inspection, OpenEr
     for (index, found) in survey.used.iter().enumerate() {
         let before = segments.last().filter(|before| before.number + 1 == found.number).map(|before| before.end);
         let follower = survey.used.get(index + 1);
-        segments.push(look(found, before, follower, synced_up_to, depth)?);
+        segments.push(look(found, before, follower, newest.as_ref(), depth)?);
     }
     let lowest = newest.as_ref().and_then(Checkpoint::lowest).unwrap_or_default();
     let gaps = gaps(&segments, lowest);
@@ -188,10 +188,11 @@ fn look(
     found: &Found,
     before: Option<Position>,
     follower: Option<&Found>,
-    synced_up_to: Position,
+    checkpoint: Option<&Checkpoint>,
     depth: Depth,
 ) -> Result<InspectedSegment, OpenError> {
     let is_last = follower.is_none();
+    let synced_up_to = checkpoint.map_or(Position(0), |newest| newest.synced_up_to);
     let next = follower.filter(|next| next.number == found.number + 1).and_then(|next| next.footer);
     let mut segment = InspectedSegment {
         number: found.number,
@@ -206,7 +207,7 @@ fn look(
         tail_bytes: 0,
     };
     if found.header.is_none() {
-        segment.damages.push(InspectedDamage { bytes: 0..4096, positions: Vec::new(), what: "its header is broken" });
+        segment.damages.push(InspectedDamage { bytes: 0..4096, positions: 0..0, what: "its header is broken" });
     }
     if let Some(footer) = found.footer {
         (segment.begin, segment.end) = (footer.begin, footer.end);
@@ -220,7 +221,7 @@ fn look(
         number: found.number,
         identity: found.identity(),
         begin: found.footer.map(|footer| footer.begin).or(before),
-        settled: before.unwrap_or(Position(1)),
+        floor: checkpoint.and_then(Checkpoint::lowest).unwrap_or_default(),
         bytes: found.bytes,
         at_least: match (found.footer, next) {
             (Some(footer), _) => footer.end,
@@ -248,7 +249,7 @@ impl InspectedSegment {
         (self.records, self.newest_ms) = (examined.records, examined.newest_ms);
         let is_open = self.state == SegmentState::Open;
         for (Damage { bytes, positions, what, .. }, at_end) in examined.damages {
-            let covered = positions.iter().any(|range| range.start < synced_up_to.0);
+            let covered = positions.start < positions.end.min(synced_up_to.0);
             if is_open && at_end && !covered {
                 self.tail_bytes += bytes.end - bytes.start;
             } else {
@@ -258,7 +259,7 @@ impl InspectedSegment {
         if !is_open && examined.closed_at.is_none() {
             let bytes = examined.data_end.min(self.file_bytes)..self.file_bytes;
             let what = "it has no end, though a later segment is in use";
-            self.damages.push(InspectedDamage { bytes, positions: Vec::new(), what });
+            self.damages.push(InspectedDamage { bytes, positions: 0..0, what });
         }
     }
 }

@@ -183,7 +183,7 @@ impl Keeper {
                 .and_then(|file| quarantine::keep(self.shared.storage.as_ref(), file.as_ref(), damage, now_ms));
             quarantine::tell(damage, &kept);
             if !matches!(kept, Ok(false)) {
-                self.shared.metrics.corrupt_bytes_found(damage.bytes.end - damage.bytes.start);
+                self.shared.metrics.corrupt_bytes_found(damage.counted_bytes());
             }
         }
         lock(&self.shared.damages).drain(..damages.len());

@@ -1,7 +1,8 @@
 //! The quarantine: copies of bytes that are not what was written.
 //!
-//! In: where the damage lies. Out: a file `quarantine/<segment>-<offset>-<first lost position>-<kept at, ms>.bytes`.
-//! Never happens: a second copy of one damage, now or after a restart.
+//! In: where the damage lies. Out: a file `quarantine/<segment>-<offset>-<from>-<until>-<kept at, ms>.bytes`, from and
+//! until being the positions that are lost. Never happens: a second copy of one damage, now or after a restart; damage
+//! that grew since and is taken for known.
 
 use std::io;
 use std::ops::Range;
@@ -22,17 +23,23 @@ pub struct Damage {
     pub segment: u64,
     /// The bytes to keep, from the start of the file.
     pub bytes: Range<u64>,
-    /// Positions that are lost by it, in order; empty where none is.
-    pub positions: Vec<Range<u64>>,
+    /// Positions that are lost by it; empty where none is.
+    pub positions: Range<u64>,
     /// What it is, for the log.
     pub what: &'static str,
 }
 
+impl Damage {
+    /// What it counts for; damage without a byte is damage.
+    pub fn counted_bytes(&self) -> u64 {
+        (self.bytes.end - self.bytes.start).max(1)
+    }
+}
+
 /// Keeps a copy. `Ok(false)`: there is one already.
 pub fn keep(storage: &dyn Storage, file: &dyn File, damage: &Damage, now_ms: u64) -> io::Result<bool> {
-    let lost = damage.positions.first().map_or(0, |range| range.start);
-    let count: u64 = damage.positions.iter().map(|range| range.end - range.start).sum();
-    let name = format!("{:020}-{:012}-{lost:020}-{count}-", damage.segment, damage.bytes.start);
+    let Range { start: from, end: until } = damage.positions;
+    let name = format!("{:020}-{:012}-{from:020}-{until:020}-", damage.segment, damage.bytes.start);
     let entries = storage.list(Path::new(FOLDER))?;
     if entries.iter().any(|entry| entry.name.starts_with(&name) && entry.name.ends_with(".bytes")) {
         return Ok(false);
@@ -118,7 +125,7 @@ mod tests {
         disk.create_folder(Path::new(FOLDER)).unwrap();
         let file = disk.create(Path::new("source")).unwrap();
         write_all_at(file.as_ref(), b"0123456789", 0).unwrap();
-        let damage = Damage { segment: 7, bytes: 3..6, positions: vec![1..2], what: "test" };
+        let damage = Damage { segment: 7, bytes: 3..6, positions: 1..2, what: "test" };
         assert!(keep(&disk, file.as_ref(), &damage, 1_000).unwrap());
         assert!(!keep(&disk, file.as_ref(), &damage, 2_000).unwrap());
         let entries = disk.list(Path::new(FOLDER)).unwrap();

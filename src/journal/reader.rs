@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -186,9 +187,10 @@ impl Reader {
     /// Puts records and gaps in order of position, from the reader's own on; hands the damage to the keeper.
     fn take_in(&mut self, journal: JournalId, salvaged: Salvaged) {
         let mut items: Vec<Item> = Vec::with_capacity(salvaged.records.len());
-        if let Some(damage) = salvaged.damage {
-            for gap in damage.positions.iter().filter(|gap| gap.end > self.position.0) {
-                items.push(Item::Damaged { from: Position(gap.start).max(self.position), until: Position(gap.end) });
+        for damage in salvaged.damages {
+            let Range { start, end } = damage.positions;
+            if end > self.position.0 && end > start {
+                items.push(Item::Damaged { from: Position(start).max(self.position), until: Position(end) });
             }
             let mut damages = lock(&self.shared.damages);
             if !damages.contains(&damage) {

@@ -34,8 +34,15 @@ impl Found {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Decoded {
     pub records: Vec<Found>,
-    /// Positions of the window that are not there, in order.
-    pub missing: Vec<Range<u64>>,
+    /// What of the window is not there, in order.
+    pub missing: Vec<Missing>,
+}
+
+/// Positions that are not there, and the bytes where they should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    pub positions: Range<u64>,
+    pub bytes: Range<usize>,
 }
 
 /// Appends one record.
@@ -64,11 +71,11 @@ pub fn decode(bytes: &[u8], start: usize, window: Range<u64>) -> Decoded {
     while expected < window.end {
         let next = read(bytes, at, expected).or_else(|| search(bytes, at, expected..window.end));
         let Some(found) = next else {
-            decoded.missing.push(expected..window.end);
+            decoded.missing.push(Missing { positions: expected..window.end, bytes: at.min(bytes.len())..bytes.len() });
             break;
         };
         if found.position.0 > expected {
-            decoded.missing.push(expected..found.position.0);
+            decoded.missing.push(Missing { positions: expected..found.position.0, bytes: at..found.whole.start });
         }
         at = found.whole.end;
         expected = found.position.0 + 1;
@@ -156,7 +163,7 @@ mod tests {
         fn records_come_back_as_they_were_written(bodies in bodies(), first in 1..1_000_000_u64) {
             let bytes = encoded(&bodies, first);
             let decoded = decode(&bytes, 0, first..first + bodies.len() as u64);
-            prop_assert_eq!(decoded.missing, Vec::<Range<u64>>::new());
+            prop_assert_eq!(decoded.missing, Vec::<Missing>::new());
             let read: Vec<&[u8]> = decoded.records.iter().map(|found| &bytes[found.payload()]).collect();
             prop_assert_eq!(read, bodies.iter().map(Vec::as_slice).collect::<Vec<_>>());
         }
@@ -168,7 +175,10 @@ mod tests {
             bytes[at] ^= 1_u8 << bit;
             let decoded = decode(&bytes, 0, 5..5 + bodies.len() as u64);
             prop_assert_eq!(decoded.records.len(), bodies.len() - 1);
-            prop_assert_eq!(decoded.missing.iter().map(|range| range.end - range.start).sum::<u64>(), 1);
+            prop_assert_eq!(decoded.missing.len(), 1);
+            let missing = &decoded.missing[0];
+            prop_assert_eq!(missing.positions.end - missing.positions.start, 1);
+            prop_assert!(missing.bytes.contains(&at), "{at} is not in {missing:?}");
             for found in &decoded.records {
                 prop_assert_eq!(&bytes[found.payload()], &bodies[(found.position.0 - 5) as usize][..]);
             }
@@ -178,6 +188,6 @@ mod tests {
     #[test]
     fn a_record_under_another_position_is_not_believed() {
         let bytes = encoded(&[vec![1; 40]], 5);
-        assert_eq!(decode(&bytes, 0, 6..7).missing, vec![6..7]);
+        assert_eq!(decode(&bytes, 0, 6..7).missing, vec![Missing { positions: 6..7, bytes: 0..72 }]);
     }
 }

@@ -1,6 +1,7 @@
 //! What one piece of a segment holds: the records that are sound, and the damage in it.
 //!
-//! In: a piece of a [`Walk`] and the bytes at it. Out: records in order and, where some are missing, one [`Damage`].
+//! In: a piece of a [`Walk`] and the bytes at it. Out: records in order and, where some are missing, a [`Damage`] for each
+//! stretch.
 //! Never happens: a record given out whose checksum does not hold.
 
 use std::io;
@@ -8,9 +9,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::frame::{BLOCK_BYTES, FRAME_HEADER_BYTES, FrameHeader};
+use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use super::quarantine::Damage;
-use super::record::{self, Decoded, Found};
+use super::record::{self, Decoded, Found, Missing};
 use super::walk::{Hole, Walk};
 
 /// Most bytes of one hole that are searched for records; more than a frame of a large record takes.
@@ -21,7 +22,7 @@ pub struct Salvaged {
     /// What the ranges of `records` lie in.
     pub bytes: Bytes,
     pub records: Vec<Found>,
-    pub damage: Option<Damage>,
+    pub damages: Vec<Damage>,
 }
 
 /// The records of a frame of records.
@@ -36,13 +37,8 @@ pub fn frame(
     let length = FRAME_HEADER_BYTES as u64 + u64::from(header.payload_bytes);
     let bytes = walk.bytes(at, length, limit, chunk_bytes)?;
     let Decoded { records, missing } = record::decode(&bytes, FRAME_HEADER_BYTES, header.first.0..header.end().0);
-    let damage = (!missing.is_empty()).then(|| Damage {
-        segment,
-        bytes: at..at + header.disk_bytes(),
-        positions: missing,
-        what: "records are broken",
-    });
-    Ok(Salvaged { bytes, records, damage })
+    let damages = missing.iter().map(|missing| damage(segment, at, missing, "a record is broken")).collect();
+    Ok(Salvaged { bytes, records, damages })
 }
 
 /// The records of `positions` that can still be found in a hole: a rotten frame header costs no event.
@@ -50,11 +46,18 @@ pub fn hole(walk: &mut Walk, segment: u64, hole: &Hole, positions: Range<u64>, l
     let used_bytes = hole.used_bytes.min(HOLE_BYTES_MAX);
     let bytes = walk.bytes(hole.at, used_bytes, limit, used_bytes as usize)?;
     let Decoded { records, missing } = record::decode(&bytes, FRAME_HEADER_BYTES, positions);
-    let damage = Damage {
-        segment,
-        bytes: hole.at..hole.at + hole.used_bytes.max(BLOCK_BYTES).min(hole.bytes),
-        positions: missing,
-        what: "a frame is broken",
-    };
-    Ok(Salvaged { bytes, records, damage: Some(damage) })
+    let what = "a frame is broken";
+    let mut damages: Vec<Damage> = missing.iter().map(|missing| damage(segment, hole.at, missing, what)).collect();
+    if damages.is_empty() && hole.bytes > 0 {
+        // All records are sound, the header alone is not.
+        let bytes = hole.at..hole.at + FRAME_HEADER_BYTES as u64;
+        damages.push(Damage { segment, bytes, positions: 0..0, what: "a frame's header is broken" });
+    }
+    Ok(Salvaged { bytes, records, damages })
+}
+
+/// `at` is where the bytes that were searched begin.
+fn damage(segment: u64, at: u64, missing: &Missing, what: &'static str) -> Damage {
+    let bytes = at + missing.bytes.start as u64..at + missing.bytes.end as u64;
+    Damage { segment, bytes, positions: missing.positions.clone(), what }
 }

@@ -25,8 +25,8 @@ pub struct Subject {
     pub identity: Option<JournalId>,
     /// Where the segment before it ended, if that is known.
     pub begin: Option<Position>,
-    /// Where it began if nothing at all tells: before it, only what is settled can have been dropped.
-    pub settled: Position,
+    /// Where it may have begun, if nothing else tells: nothing before it is missed.
+    pub floor: Position,
     /// How long the file is.
     pub bytes: u64,
     /// Everything before it was synced; the segment holds what is missing.
@@ -54,12 +54,13 @@ pub fn examine(
     subject: &Subject,
     take: &mut dyn FnMut(&Bytes, &record::Found) -> io::Result<()>,
 ) -> io::Result<Examined> {
-    let begin = subject.begin.unwrap_or(Position(1));
-    let mut walk = Walk::new(subject.file.clone(), subject.number, subject.identity, begin);
+    let begin = subject.begin.unwrap_or(subject.floor).max(Position(1));
+    let accepted_from = subject.begin.unwrap_or(Position(1));
+    let mut walk = Walk::new(subject.file.clone(), subject.number, subject.identity, accepted_from);
     let mut examined = Examined {
         identity: subject.identity,
         begin,
-        end: begin,
+        end: Position(0),
         data_end: SEGMENT_HEADER_BYTES,
         closed_at: None,
         newest_ms: 0,
@@ -68,10 +69,9 @@ pub fn examine(
     };
     let (number, limit) = (subject.number, subject.bytes);
     let mut first = true;
-    while let Some(mut piece) = walk.next(limit, CHUNK_BYTES)? {
-        if first && subject.begin.is_none() {
-            examined.begin = begin_by(&mut piece, subject.settled);
-            examined.end = examined.begin;
+    while let Some(piece) = walk.next(limit, CHUNK_BYTES)? {
+        if let (Piece::Frame { header, .. }, true, None) = (&piece, first, subject.begin) {
+            examined.begin = header.first;
         }
         first = false;
         let salvaged = match piece {
@@ -86,7 +86,7 @@ pub fn examine(
                 let end = at + header.disk_bytes();
                 if decode_list(&payload).is_none() {
                     let what = "the list at the end of a segment is broken, its records are not";
-                    examined.damaged(Damage { segment: number, bytes: at..end, positions: Vec::new(), what });
+                    examined.damaged(Damage { segment: number, bytes: at..end, positions: 0..0, what });
                 }
                 examined.closed_at = Some(end);
                 break;
@@ -103,24 +103,11 @@ pub fn examine(
             examined.newest_ms = examined.newest_ms.max(found.received_at_ms);
             examined.end = examined.end.max(Position(found.position.0 + 1));
         }
-        if let Some(damage) = salvaged.damage {
-            examined.damages.push((damage, true));
-        }
+        examined.damages.extend(salvaged.damages.into_iter().map(|damage| (damage, true)));
     }
     examined.identity = walk.identity();
-    examined.end = examined.end.max(walk.expected());
+    examined.end = examined.end.max(walk.expected()).max(examined.begin);
     Ok(examined)
-}
-
-/// Where a segment began that no other one tells of, by its first piece.
-fn begin_by(piece: &mut Piece, settled: Position) -> Position {
-    match piece {
-        Piece::Frame { header, .. } => header.first,
-        Piece::Hole(hole) => {
-            hole.from = hole.until.map_or(settled, |until| settled.min(until)).max(hole.from);
-            hole.from
-        }
-    }
 }
 
 impl Examined {
@@ -138,7 +125,7 @@ impl Examined {
     fn end_in_nothing(&mut self, subject: &Subject, at: u64, expected: Position) {
         let expected = expected.max(self.end);
         if expected < subject.at_least {
-            let (bytes, positions) = (at..subject.bytes.min(at + BLOCK_BYTES), vec![expected.0..subject.at_least.0]);
+            let (bytes, positions) = (at..subject.bytes.min(at + BLOCK_BYTES), expected.0..subject.at_least.0);
             let what = "frames are gone, zeros stand in their place";
             self.damaged(Damage { segment: subject.number, bytes, positions, what });
         }
@@ -148,15 +135,17 @@ impl Examined {
     fn pass_hole(&mut self, walk: &mut Walk, subject: &Subject, hole: &Hole) -> io::Result<Salvaged> {
         self.behind_all();
         self.data_end = hole.at + hole.used_bytes;
-        let batch_end = Position(hole.from.0 + BATCH_RECORDS_MAX as u64);
+        let from = hole.from.max(self.begin);
+        let batch_end = Position(from.0 + BATCH_RECORDS_MAX as u64);
         let until = hole.until.unwrap_or(batch_end.max(subject.at_least));
-        let positions = hole.from.0..until.0;
+        let positions = from.0.min(until.0)..until.0;
         let mut salvaged = salvage::hole(walk, subject.number, hole, positions, subject.bytes)?;
-        if let (None, Some(damage)) = (hole.until, salvaged.damage.as_mut()) {
-            let named = salvaged.records.last().map_or(hole.from.0, |found| found.position.0 + 1);
+        if hole.until.is_none() {
+            let named = salvaged.records.last().map_or(from.0, |found| found.position.0 + 1);
             let known = named.max(subject.at_least.0);
-            damage.positions.iter_mut().for_each(|range| range.end = range.end.min(known));
-            damage.positions.retain(|range| !range.is_empty());
+            for Damage { positions, .. } in &mut salvaged.damages {
+                positions.end = positions.end.min(known).max(positions.start);
+            }
         }
         Ok(salvaged)
     }
@@ -178,7 +167,7 @@ impl Recoverer<'_> {
             number: found.number,
             identity: found.identity(),
             begin: before,
-            settled: self.settled,
+            floor: self.settled,
             bytes: found.bytes,
             at_least: next.map_or(Position(0), |next| next.begin),
         };
@@ -196,10 +185,7 @@ impl Recoverer<'_> {
                 let what = "the end of a closed segment is broken, its records are not";
                 let from = examined.data_end.min(found.bytes);
                 let bytes = from..found.bytes.min(from + 4096);
-                self.damaged(
-                    found.file.as_ref(),
-                    &Damage { segment: found.number, bytes, positions: Vec::new(), what },
-                );
+                self.damaged(found.file.as_ref(), &Damage { segment: found.number, bytes, positions: 0..0, what });
             }
             _ => {}
         }

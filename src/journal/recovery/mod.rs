@@ -186,7 +186,7 @@ impl Recoverer<'_> {
             let whole = 0..2 * SLOT_BYTES;
             let what =
                 "both checkpoint slots are broken or of another journal: every lane starts from the oldest segment";
-            self.damaged(file.as_ref(), &Damage { segment: 0, bytes: whole, positions: Vec::new(), what });
+            self.damaged(file.as_ref(), &Damage { segment: 0, bytes: whole, positions: 0..0, what });
         } else if slots.iter().any(Result::is_err) {
             tracing::warn!(
                 "one checkpoint slot is broken, as after a crash while it was written: the other one counts"
@@ -235,7 +235,7 @@ impl Recoverer<'_> {
         for (index, found) in used.iter().enumerate() {
             if found.header.is_none() {
                 let what = "a segment's header is broken";
-                let damage = Damage { segment: found.number, bytes: 0..4096, positions: Vec::new(), what };
+                let damage = Damage { segment: found.number, bytes: 0..4096, positions: 0..0, what };
                 self.damaged(found.file.as_ref(), &damage);
             }
             let before = metas.last().filter(|meta| meta.number + 1 == found.number).map(|meta| meta.end);
@@ -349,7 +349,7 @@ impl Recoverer<'_> {
         let kept = quarantine::keep(self.storage, file, damage, self.now_ms);
         quarantine::tell(damage, &kept);
         if !matches!(kept, Ok(false)) {
-            self.corrupt_bytes += damage.bytes.end - damage.bytes.start;
+            self.corrupt_bytes += damage.counted_bytes();
         }
     }
 }

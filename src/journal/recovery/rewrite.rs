@@ -145,19 +145,18 @@ impl Recoverer<'_> {
     ) -> Result<SegmentMeta, OpenError> {
         let (path, new) = (Name::Segment(found.number).path(), Name::Rewrite(found.number).path());
         let identity = found.identity().unwrap_or(identity);
-        // Closed from its first byte on: no length of an open file, so that the next start does not rewrite it again.
-        let header = SegmentHeader {
+        let header = found.header.unwrap_or(SegmentHeader {
             identity,
-            previous: found.header.map_or(identity, |header| header.previous),
+            previous: identity,
             number: found.number,
-            segment_bytes: 0,
-        };
+            segment_bytes: self.options.segment_bytes,
+        });
         let subject = Subject {
             file: found.file.clone(),
             number: found.number,
             identity: Some(identity),
             begin: before,
-            settled: self.settled,
+            floor: self.settled,
             bytes: found.bytes,
             at_least: self.synced_up_to,
         };
@@ -204,12 +203,12 @@ impl Recoverer<'_> {
     /// Tells a torn tail from damage; both are copied before the old file goes.
     fn tell_end(&mut self, found: &Found, examined: &Examined) {
         for (damage, at_end) in &examined.damages {
-            let covered = damage.positions.iter().any(|range| range.start < self.synced_up_to.0);
+            let covered = damage.positions.start < damage.positions.end.min(self.synced_up_to.0);
             if !at_end || covered {
                 self.damaged(found.file.as_ref(), damage);
                 continue;
             }
-            self.torn_bytes += damage.bytes.end - damage.bytes.start;
+            self.torn_bytes += damage.counted_bytes();
             let kept = quarantine::keep(self.storage, found.file.as_ref(), damage, self.now_ms);
             tracing::warn!(
                 segment = found.number,
