@@ -71,7 +71,7 @@ pub struct SegmentHeader {
     /// The identity before this one; equal to it where none came before.
     pub previous: JournalId,
     pub number: u64,
-    /// Length of the file until it is closed, bytes.
+    /// Length of the file until it is closed, bytes; 0 where a recovery has written it, closed from the start.
     pub segment_bytes: u64,
 }
 

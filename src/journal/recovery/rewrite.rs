@@ -145,12 +145,13 @@ impl Recoverer<'_> {
     ) -> Result<SegmentMeta, OpenError> {
         let (path, new) = (Name::Segment(found.number).path(), Name::Rewrite(found.number).path());
         let identity = found.identity().unwrap_or(identity);
-        let header = found.header.unwrap_or(SegmentHeader {
+        // Closed from its first byte on: no length of an open file, so that the next start does not rewrite it again.
+        let header = SegmentHeader {
             identity,
-            previous: identity,
+            previous: found.header.map_or(identity, |header| header.previous),
             number: found.number,
-            segment_bytes: self.options.segment_bytes,
-        });
+            segment_bytes: 0,
+        };
         let subject = Subject {
             file: found.file.clone(),
             number: found.number,
