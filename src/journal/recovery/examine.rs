@@ -167,7 +167,8 @@ impl Recoverer<'_> {
             number: found.number,
             identity: found.identity(),
             begin: before,
-            floor: self.settled,
+            // It began no later than the next one did.
+            floor: next.map_or(self.settled, |next| self.settled.min(next.begin)),
             bytes: found.bytes,
             at_least: next.map_or(Position(0), |next| next.begin),
         };
