@@ -44,7 +44,7 @@
 //! | 16 | 16 | identity of the journal |
 //! | 32 | 16 | the identity before it; the same where none came before |
 //! | 48 | 8 | number, as in the name |
-//! | 56 | 8 | length of the file until it is closed |
+//! | 56 | 8 | length of the file until it is closed; 0: closed from its first byte on, made by a recovery |
 //! | 64 | 4 | checksum of bytes 0..64 |
 //!
 //! ## Frame

@@ -15,7 +15,7 @@ use crate::rot;
 
 const TOPICS: [&str; 4] = ["retell.call_ended", "retell.call_started", "retell.chat_ended", "retell.unrecognized"];
 /// 2026-01-01: the clock's start.
-const START_MS: u64 = 1_767_225_600_000;
+pub const START_MS: u64 = 1_767_225_600_000;
 
 /// What one scene came to.
 #[derive(Debug, Default, Clone, Copy)]
@@ -191,6 +191,9 @@ impl Scene {
         self.rot_waits = false;
         self.copy_failed = false;
         self.outcome.recoveries += 1;
+        if !self.shape.has_rot && !self.shape.has_faults && rig.told_bytes() > 0 {
+            return Err("damage is told after a plain crash".to_owned());
+        }
         // The publisher starts where the checkpoint says; what it had settled behind that it sends again.
         for lane in &mut self.lanes {
             let known = found.lanes.iter().find(|known| known.topic == lane.topic);

@@ -25,8 +25,8 @@ pub struct Subject {
     pub identity: Option<JournalId>,
     /// Where the segment before it ended, if that is known.
     pub begin: Option<Position>,
-    /// Where it may have begun, if nothing else tells: nothing before it is missed.
-    pub floor: Position,
+    /// Where it began if nothing at all tells: before it, only what is settled can have been dropped.
+    pub settled: Position,
     /// How long the file is.
     pub bytes: u64,
     /// Everything before it was synced; the segment holds what is missing.
@@ -54,13 +54,12 @@ pub fn examine(
     subject: &Subject,
     take: &mut dyn FnMut(&Bytes, &record::Found) -> io::Result<()>,
 ) -> io::Result<Examined> {
-    let begin = subject.begin.unwrap_or(subject.floor).max(Position(1));
-    let accepted_from = subject.begin.unwrap_or(Position(1));
-    let mut walk = Walk::new(subject.file.clone(), subject.number, subject.identity, accepted_from);
+    let begin = subject.begin.unwrap_or(Position(1));
+    let mut walk = Walk::new(subject.file.clone(), subject.number, subject.identity, begin);
     let mut examined = Examined {
         identity: subject.identity,
         begin,
-        end: Position(0),
+        end: begin,
         data_end: SEGMENT_HEADER_BYTES,
         closed_at: None,
         newest_ms: 0,
@@ -69,9 +68,10 @@ pub fn examine(
     };
     let (number, limit) = (subject.number, subject.bytes);
     let mut first = true;
-    while let Some(piece) = walk.next(limit, CHUNK_BYTES)? {
-        if let (Piece::Frame { header, .. }, true, None) = (&piece, first, subject.begin) {
-            examined.begin = header.first;
+    while let Some(mut piece) = walk.next(limit, CHUNK_BYTES)? {
+        if first && subject.begin.is_none() {
+            examined.begin = begin_by(&mut piece, subject.settled);
+            examined.end = examined.begin;
         }
         first = false;
         let salvaged = match piece {
@@ -106,8 +106,19 @@ pub fn examine(
         examined.damages.extend(salvaged.damages.into_iter().map(|damage| (damage, true)));
     }
     examined.identity = walk.identity();
-    examined.end = examined.end.max(walk.expected()).max(examined.begin);
+    examined.end = examined.end.max(walk.expected());
     Ok(examined)
+}
+
+/// Where a segment began that no other one tells of, by its first piece.
+fn begin_by(piece: &mut Piece, settled: Position) -> Position {
+    match piece {
+        Piece::Frame { header, .. } => header.first,
+        Piece::Hole(hole) => {
+            hole.from = hole.until.map_or(settled, |until| settled.min(until)).max(hole.from);
+            hole.from
+        }
+    }
 }
 
 impl Examined {
@@ -135,13 +146,12 @@ impl Examined {
     fn pass_hole(&mut self, walk: &mut Walk, subject: &Subject, hole: &Hole) -> io::Result<Salvaged> {
         self.behind_all();
         self.data_end = hole.at + hole.used_bytes;
-        let from = hole.from.max(self.begin);
-        let batch_end = Position(from.0 + BATCH_RECORDS_MAX as u64);
+        let batch_end = Position(hole.from.0 + BATCH_RECORDS_MAX as u64);
         let until = hole.until.unwrap_or(batch_end.max(subject.at_least));
-        let positions = from.0.min(until.0)..until.0;
+        let positions = hole.from.0..until.0;
         let mut salvaged = salvage::hole(walk, subject.number, hole, positions, subject.bytes)?;
         if hole.until.is_none() {
-            let named = salvaged.records.last().map_or(from.0, |found| found.position.0 + 1);
+            let named = salvaged.records.last().map_or(hole.from.0, |found| found.position.0 + 1);
             let known = named.max(subject.at_least.0);
             for Damage { positions, .. } in &mut salvaged.damages {
                 positions.end = positions.end.min(known).max(positions.start);
@@ -168,7 +178,7 @@ impl Recoverer<'_> {
             identity: found.identity(),
             begin: before,
             // It began no later than the next one did.
-            floor: next.map_or(self.settled, |next| self.settled.min(next.begin)),
+            settled: next.map_or(self.settled, |next| self.settled.min(next.begin)),
             bytes: found.bytes,
             at_least: next.map_or(Position(0), |next| next.begin),
         };

@@ -284,7 +284,7 @@ impl Recoverer<'_> {
         );
         self.corrupt_bytes += 1;
         let number = segments.last().map_or(highest, |last| last.number) + 1;
-        let header = SegmentHeader { identity, previous, number, segment_bytes: self.options.segment_bytes };
+        let header = SegmentHeader { identity, previous, number, segment_bytes: 0 };
         let begin = end.unwrap_or(next);
         rewrite::make_empty(self.storage, header, begin, next).map_err(failed_at("make", &Name::Segment(number).path()))
     }

@@ -157,7 +157,7 @@ impl Recoverer<'_> {
             number: found.number,
             identity: Some(identity),
             begin: before,
-            floor: self.settled,
+            settled: self.settled,
             bytes: found.bytes,
             at_least: self.synced_up_to,
         };
