@@ -155,7 +155,7 @@ impl Journal {
             .spawn(move || run_keeper(&mut keeper, &keeper_bell))?;
         let writer = std::thread::Builder::new().name("journal-writer".into()).spawn(move || {
             let _guard = PoisonOnPanic(shared.clone());
-            while shared.wait_queued(WRITER_IDLE) {
+            while shared.queue.wait(WRITER_IDLE) {
                 writer.turn(unix_ms());
             }
             if !abandoned.abandoned.load(Ordering::Acquire) {
@@ -234,10 +234,10 @@ impl Inner {
     fn end(&self, ending: Ending) -> Result<(), CloseError> {
         let Some(Threads { writer, keeper, bell, _lock }) = lock(&self.threads).take() else { return Ok(()) };
         bell.abandoned.store(ending == Ending::Abandoned, Ordering::Release);
-        self.shared.close_queue();
-        let writer = writer.join();
+        self.shared.queue.close();
+        let writer = join(writer);
         bell.ring(ending);
-        let keeper = keeper.join();
+        let keeper = join(keeper);
         self.shared.stop();
         if writer.is_err() || keeper.is_err() {
             return Err(CloseError::Panicked);
@@ -264,6 +264,11 @@ impl Bell {
         let none = |ending: &mut Option<Ending>| ending.is_none();
         *self.rung.wait_timeout_while(ending, timeout, none).unwrap_or_else(PoisonError::into_inner).0
     }
+}
+
+/// Joins, unless this is that thread: the last handle may go with an answer's closure.
+fn join(thread: JoinHandle<()>) -> std::thread::Result<()> {
+    if thread.thread().id() == std::thread::current().id() { Ok(()) } else { thread.join() }
 }
 
 fn run_keeper(keeper: &mut Keeper, bell: &Bell) {

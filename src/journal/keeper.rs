@@ -157,16 +157,21 @@ impl Keeper {
         if self.no_room_at_ms.is_some_and(|at| uptime_ms.saturating_sub(at) < RETRY_AFTER_MS) {
             return;
         }
-        let short = lock(&self.shared.spares).ready.len() < spares::SPARES_WANTED;
-        if short && let Some(oldest) = self.shared.segments().first() {
+        let is_short = lock(&self.shared.spares).ready.len() < spares::SPARES_WANTED;
+        let is_full = self.shared.is_full();
+        if !is_short && !is_full {
+            return;
+        }
+        if let Some(oldest) = self.shared.segments().first() {
             // Room may have to be made of it.
             self.settle_both_slots(oldest.end);
         }
         let mut spares = lock(&self.shared.spares);
-        let provided = spares::provide(&self.shared, &mut spares);
-        self.no_room_at_ms = (!provided).then_some(uptime_ms);
         // One more than is kept ready must fit before the intake comes back: it would be refused again at once.
-        if self.shared.is_full() && provided && spares::has_room(&self.shared, 1) {
+        let enough =
+            spares::provide(&self.shared, &mut spares) && (!is_full || spares::make_room(&self.shared, &spares));
+        self.no_room_at_ms = (!enough).then_some(uptime_ms);
+        if enough {
             self.shared.set_full(false);
         }
     }

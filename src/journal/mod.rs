@@ -18,7 +18,7 @@
 //! | `walk`, `salvage` | frames and records of one segment, sound or not |
 //! | `writer`, `keeper`, `recovery`, `reader` | who does what with it; plain objects that a simulation steps |
 //! | `spares`, `quarantine`, `dead`, `retention`, `room`, `tags` | their tools |
-//! | `handle`, `shared` | threads and what they share |
+//! | `handle`, `queue`, `shared` | threads and what they share |
 //! | `inspect` | a look that changes nothing |
 //!
 //! # The format, version 1
@@ -157,6 +157,7 @@ mod handle;
 pub mod inspect;
 mod keeper;
 mod quarantine;
+mod queue;
 mod reader;
 mod record;
 mod recovery;

@@ -222,7 +222,7 @@ impl Closing<'_> {
 pub fn decode_list(payload: &[u8]) -> Option<Vec<Entry>> {
     let decoded = record::decode(payload, 0, LIST_POSITION.0..LIST_POSITION.0 + 1);
     let list = &payload[decoded.records.first()?.payload()];
-    if list.len() % ENTRY_BYTES != 0 {
+    if !list.len().is_multiple_of(ENTRY_BYTES) {
         return None;
     }
     let entry = |bytes: &[u8]| Entry {

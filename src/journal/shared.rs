@@ -1,64 +1,20 @@
 //! What the parts of a running journal share.
 //!
 //! In: records on their way, what is synced, which segments there are, marks, damage. Out: the same, to whoever asks.
-//! Never happens: a lock of this file that is held over I/O (the spares' lock, which orders housekeeping, is in
-//! [`super::spares`]); a waiter that is forgotten, even when a thread panics: [`Queued`] answers when it is dropped.
+//! Never happens: a lock of this file that is held over I/O, but for the spares', which orders housekeeping.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::frame::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use super::quarantine::Damage;
-use super::record::RECORD_HEADER_BYTES;
+use super::queue::{Queue, Queued};
 use super::spares::Spares;
-use super::{Append, AppendError, JournalId, LaneMark, Options, Position, Storage, Tag};
+use super::{Append, AppendError, JournalId, LaneMark, Options, Position, Storage};
 use crate::health::Health;
 use crate::metrics::Metrics;
-
-/// One record that waits for its sync. Dropped without an answer, it answers [`AppendError::Poisoned`].
-pub struct Queued {
-    pub tag: Tag,
-    pub received_at_ms: u64,
-    pub payload: [bytes::Bytes; 2],
-    done: Option<Box<dyn FnOnce(Result<Position, AppendError>) + Send>>,
-}
-
-impl Queued {
-    /// Bytes that the record takes in a frame.
-    pub fn frame_bytes(&self) -> usize {
-        RECORD_HEADER_BYTES + self.payload_bytes()
-    }
-
-    /// The record's own bytes.
-    pub fn payload_bytes(&self) -> usize {
-        self.payload[0].len() + self.payload[1].len()
-    }
-
-    /// Answers.
-    pub fn complete(mut self, outcome: Result<Position, AppendError>) {
-        if let Some(done) = self.done.take() {
-            done(outcome);
-        }
-    }
-}
-
-impl From<Append> for Queued {
-    fn from(append: Append) -> Queued {
-        let Append { tag, received_at_ms, payload, done } = append;
-        Queued { tag, received_at_ms, payload, done: Some(done) }
-    }
-}
-
-impl Drop for Queued {
-    fn drop(&mut self) {
-        if let Some(done) = self.done.take() {
-            done(Err(AppendError::Poisoned));
-        }
-    }
-}
 
 /// One segment that holds records, as readers and housekeeping see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,13 +31,6 @@ pub struct SegmentMeta {
     pub closed: bool,
     /// Newest received-at of its records.
     pub newest_ms: u64,
-}
-
-#[derive(Default)]
-struct Queue {
-    records: VecDeque<Queued>,
-    /// No record is taken any more.
-    closed: bool,
 }
 
 /// The lanes as last handed over, and whether that is news for the keeper.
@@ -104,8 +53,7 @@ pub struct Shared {
     /// Bytes of frames written, for the rate.
     pub written_bytes: AtomicU64,
     segments: Mutex<BTreeMap<u64, SegmentMeta>>,
-    queue: Mutex<Queue>,
-    queued: Condvar,
+    pub queue: Queue,
     synced: Mutex<Position>,
     synced_more: Condvar,
     poisoned: AtomicBool,
@@ -138,8 +86,7 @@ impl Shared {
             damages: Mutex::default(),
             written_bytes: AtomicU64::new(0),
             segments: Mutex::new(begin.segments.into_iter().map(|meta| (meta.number, meta)).collect()),
-            queue: Mutex::default(),
-            queued: Condvar::new(),
+            queue: Queue::default(),
             synced: Mutex::new(begin.next),
             synced_more: Condvar::new(),
             poisoned: AtomicBool::new(false),
@@ -151,49 +98,15 @@ impl Shared {
     /// Queues a record, or says why not.
     pub fn enqueue(&self, append: Append, record_bytes_max: u64) -> Result<(), AppendError> {
         let queued = Queued::from(append);
-        let refuse = |mut queued: Queued, error| {
-            queued.done = None;
-            Err(error)
-        };
         if queued.payload_bytes() as u64 > record_bytes_max {
-            return refuse(queued, AppendError::TooLarge);
+            return queued.refuse(AppendError::TooLarge);
         }
-        let mut queue = lock(&self.queue);
-        // Asked under the queue's lock: who poisons drains the queue under it afterwards.
-        if self.is_poisoned() {
-            return refuse(queued, AppendError::Poisoned);
-        }
-        if queue.closed {
-            return refuse(queued, AppendError::Closed);
-        }
-        if self.is_full() {
-            return refuse(queued, AppendError::NoRoom);
-        }
-        queue.records.push_back(queued);
-        drop(queue);
-        self.queued.notify_one();
-        Ok(())
-    }
-
-    /// Takes the next batch: at most a frame's worth, or one larger record.
-    pub fn take_batch(&self) -> Vec<Queued> {
-        let mut queue = lock(&self.queue);
-        let count = batch_len(queue.records.iter());
-        queue.records.drain(..count).collect()
-    }
-
-    /// Waits until something is queued, the queue is closed, or the time is over. Whether to go on.
-    pub fn wait_queued(&self, timeout: Duration) -> bool {
-        let queue = lock(&self.queue);
-        let idle = |queue: &mut Queue| queue.records.is_empty() && !queue.closed;
-        let (queue, _) = self.queued.wait_timeout_while(queue, timeout, idle).unwrap_or_else(PoisonError::into_inner);
-        !(queue.closed && queue.records.is_empty())
-    }
-
-    /// Takes no more records; what is queued goes on.
-    pub fn close_queue(&self) {
-        lock(&self.queue).closed = true;
-        self.queued.notify_all();
+        // Asked under the queue's lock: who poisons empties the queue under it afterwards.
+        self.queue.push(queued, || match (self.is_poisoned(), self.is_full()) {
+            (true, _) => Err(AppendError::Poisoned),
+            (_, true) => Err(AppendError::NoRoom),
+            _ => Ok(()),
+        })
     }
 
     /// Ends all waiting of readers.
@@ -236,11 +149,9 @@ impl Shared {
             self.health.set_journal_poisoned();
             self.metrics.set_journal_poisoned();
         }
-        let waiting: Vec<Queued> = lock(&self.queue).records.drain(..).collect();
-        drop(waiting);
+        self.queue.fail_all();
         drop(lock(&self.synced));
         self.synced_more.notify_all();
-        self.queued.notify_all();
     }
 
     /// Whether the intake has no room.
@@ -285,18 +196,6 @@ impl Shared {
     pub fn segments(&self) -> Vec<SegmentMeta> {
         lock(&self.segments).values().cloned().collect()
     }
-}
-
-/// How many records, from the first on, go into one frame.
-pub fn batch_len<'q>(records: impl Iterator<Item = &'q Queued>) -> usize {
-    let mut bytes = 0;
-    let fits = |queued: &&Queued| {
-        bytes += queued.frame_bytes();
-        bytes <= BATCH_BYTES_MAX
-    };
-    let mut records = records.take(BATCH_RECORDS_MAX).peekable();
-    let any = records.peek().is_some();
-    records.take_while(fits).count().max(usize::from(any))
 }
 
 /// Locks; what a panicking thread left is still whole, as no change here stops half-way.

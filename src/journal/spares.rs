@@ -18,6 +18,7 @@ use super::{JournalId, Options, Position, dead, quarantine};
 /// Spares that housekeeping keeps ready: one for the intake, one for a recovery.
 pub const SPARES_WANTED: usize = 2;
 const ZEROS_BYTES: usize = 1 << 20;
+const SYNC_EVERY_BYTES: u64 = 4 << 20;
 
 /// A segment with a header and nothing else.
 pub struct Spare {
@@ -54,10 +55,7 @@ pub fn take(shared: &Shared) -> Option<Spare> {
 /// are enough.
 pub fn provide(shared: &Shared, spares: &mut Spares) -> bool {
     while spares.ready.len() < SPARES_WANTED {
-        if !has_room(shared, 1) {
-            if free_oldest(shared, spares.settled) {
-                continue;
-            }
+        if !make_room(shared, spares) {
             spares.no_room = true;
             return false;
         }
@@ -104,24 +102,46 @@ pub fn make(storage: &dyn Storage, header: SegmentHeader) -> io::Result<Spare> {
 }
 
 fn fill(storage: &dyn Storage, header: SegmentHeader) -> io::Result<Box<dyn File>> {
-    let file = storage.create(&Name::New(header.number).path())?;
+    let path = Name::New(header.number).path();
+    let file = match storage.create(&path) {
+        // Left by an attempt whose removal failed as well.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            storage.remove(&path)?;
+            storage.create(&path)?
+        }
+        other => other?,
+    };
     let zeros = vec![0; ZEROS_BYTES.min(header.segment_bytes as usize)];
     let mut at = 0;
     while at < header.segment_bytes {
         let length = (header.segment_bytes - at).min(zeros.len() as u64) as usize;
         write_all_at(file.as_ref(), &zeros[..length], at)?;
         at += length as u64;
+        if at.is_multiple_of(SYNC_EVERY_BYTES) {
+            // In steps, so that a batch's sync never waits behind a whole segment of zeros.
+            file.sync_data()?;
+        }
     }
     write_all_at(file.as_ref(), &header.encode(), 0)?;
     file.sync_all()?;
     Ok(file)
 }
 
-/// Whether so many segments more, and a little for quarantine and dead letters, fit in `size_max` and on the disk. A
-/// disk that cannot be asked has no room.
-pub fn has_room(shared: &Shared, segments: u64) -> bool {
+/// Drops published segments, oldest first, until one more fits; whether it does.
+pub fn make_room(shared: &Shared, spares: &Spares) -> bool {
+    while !has_room(shared) {
+        if !free_oldest(shared, spares.settled) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether one segment more, and a little for quarantine and dead letters, fits in `size_max` and on the disk. A disk
+/// that cannot be asked has no room.
+fn has_room(shared: &Shared) -> bool {
     room_bytes(shared.storage.as_ref(), &shared.options)
-        .is_ok_and(|room| room >= segments * shared.options.segment_bytes + aside_bytes(&shared.options))
+        .is_ok_and(|room| room >= shared.options.segment_bytes + aside_bytes(&shared.options))
 }
 
 /// What no segment is made of: room for quarantine and dead letters.

@@ -10,9 +10,10 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::frame::{self, FRAME_HEADER_BYTES, FrameHeader, Kind};
+use super::queue::{Queued, batch_len};
 use super::record;
 use super::segment::{Closing, Entry, SEGMENT_HEADER_BYTES, fits};
-use super::shared::{Queued, SegmentMeta, Shared, batch_len};
+use super::shared::{SegmentMeta, Shared};
 use super::spares::{self, Spare};
 use super::storage::write_all_at;
 use super::{AppendError, Position};
@@ -51,7 +52,7 @@ impl Writer {
     /// One step: writes the next queued batch, if there is one, and closes a segment that is old enough. How many
     /// records were taken from the queue.
     pub fn turn(&mut self, now_ms: u64) -> usize {
-        let batch = self.shared.take_batch();
+        let batch = self.shared.queue.take_batch();
         let taken = batch.len();
         if taken > 0 {
             self.write_batch(batch);

@@ -11,12 +11,10 @@ use bytes::Bytes;
 use super::super::frame::{BATCH_RECORDS_MAX, BLOCK_BYTES, FRAME_HEADER_BYTES, Kind};
 use super::super::quarantine::Damage;
 use super::super::salvage::{self, Salvaged};
-use super::super::segment::{Name, SEGMENT_HEADER_BYTES, decode_list};
-use super::super::shared::SegmentMeta;
+use super::super::segment::{SEGMENT_HEADER_BYTES, decode_list};
 use super::super::storage::File;
 use super::super::walk::{CHUNK_BYTES, Hole, Piece, Walk};
-use super::super::{JournalId, OpenError, Position, record};
-use super::{Recoverer, failed_at, survey::Found};
+use super::super::{JournalId, Position, record};
 
 /// What to examine.
 pub struct Subject {
@@ -158,56 +156,5 @@ impl Examined {
             }
         }
         Ok(salvaged)
-    }
-}
-
-impl Recoverer<'_> {
-    /// A segment that must have been closed (a later one holds something), but is not cut behind its list, or whose end
-    /// is broken.
-    pub(super) fn examine_closed(
-        &mut self,
-        found: &Found,
-        before: Option<Position>,
-        follower: Option<&Found>,
-    ) -> Result<SegmentMeta, OpenError> {
-        let path = Name::Segment(found.number).path();
-        let next = follower.filter(|next| next.number == found.number + 1).and_then(|next| next.footer);
-        let subject = Subject {
-            file: found.file.clone(),
-            number: found.number,
-            identity: found.identity(),
-            begin: before,
-            // It began no later than the next one did.
-            settled: next.map_or(self.settled, |next| self.settled.min(next.begin)),
-            bytes: found.bytes,
-            at_least: next.map_or(Position(0), |next| next.begin),
-        };
-        let examined = examine(&subject, &mut |_, _| Ok(())).map_err(failed_at("read", &path))?;
-        for (damage, _) in &examined.damages {
-            self.damaged(found.file.as_ref(), damage);
-        }
-        match examined.closed_at {
-            Some(end) if found.is_full_length() && examined.damages.is_empty() => {
-                if let Err(error) = found.file.set_len(end) {
-                    tracing::warn!(segment = found.number, %error, "journal: closed segment keeps its full length");
-                }
-            }
-            _ if examined.damages.is_empty() => {
-                let what = "the end of a closed segment is broken, its records are not";
-                let from = examined.data_end.min(found.bytes);
-                let bytes = from..found.bytes.min(from + 4096);
-                self.damaged(found.file.as_ref(), &Damage { segment: found.number, bytes, positions: 0..0, what });
-            }
-            _ => {}
-        }
-        Ok(SegmentMeta {
-            number: found.number,
-            identity: examined.identity,
-            begin: examined.begin,
-            end: examined.end.max(subject.at_least),
-            data_end: examined.data_end,
-            closed: true,
-            newest_ms: examined.newest_ms,
-        })
     }
 }

@@ -1,7 +1,13 @@
 //! The journal as a whole, on a real disk with small segments, stepped without threads; one file for each question.
 
+mod failing;
+mod filling;
+mod inspecting;
 mod keeping;
 mod recovering;
+mod retaining;
+mod rotting;
+mod running;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -19,6 +25,8 @@ use crate::metrics::Metrics;
 const KIB: u64 = 1 << 10;
 const START_MS: u64 = 1_700_000_000_000;
 
+/// Records as {position, fill byte}, and damage as {from, until}.
+type Read = (Vec<(u64, u8)>, Vec<(u64, u64)>);
 type Outcomes = Arc<Mutex<Vec<Result<Position, AppendError>>>>;
 
 /// A folder, and what happened to what was appended there.
@@ -76,6 +84,17 @@ impl Scene {
         })
     }
 
+    /// Records of so many bytes for the positions `fills`, each in a frame of its own.
+    fn fill(&self, stepped: &mut Stepped, fills: std::ops::Range<u64>, bytes: usize) {
+        fills.for_each(|fill| self.write(stepped, fill as u8, bytes));
+    }
+
+    /// Stops cleanly.
+    fn close(&self, mut stepped: Stepped) {
+        stepped.writer.close();
+        stepped.keeper.close(START_MS);
+    }
+
     /// Queues and writes one record in a frame of its own.
     fn write(&self, stepped: &mut Stepped, fill: u8, bytes: usize) {
         self.append(stepped, fill, bytes).unwrap();
@@ -94,7 +113,7 @@ impl Scene {
 }
 
 /// Everything from `from` on: records as {position, first fill byte}, damage as its positions.
-fn read_all(stepped: &Stepped, from: u64) -> (Vec<(u64, u8)>, Vec<(u64, u64)>) {
+fn read_all(stepped: &Stepped, from: u64) -> Read {
     let mut reader = stepped.journal.reader(Position(from));
     let (mut records, mut damaged) = (Vec::new(), Vec::new());
     while let Some(item) = reader.next().unwrap() {
@@ -117,6 +136,11 @@ fn fill_of(record: &Record) -> u8 {
 
 fn lane(topic: &str, position: u64) -> LaneMark {
     LaneMark { topic: topic.into(), position: Position(position) }
+}
+
+/// The records {position, fill} for positions from..until whose fill is the position.
+fn numbered(positions: std::ops::Range<u64>) -> Vec<(u64, u8)> {
+    positions.map(|position| (position, position as u8)).collect()
 }
 
 /// Changes bytes of a file.
