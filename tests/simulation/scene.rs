@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use retell_bridge::journal::{AppendError, LaneMark, Position};
 
-use crate::disk::{Call, EIO, ENOSPC, End, Fault, SimDisk};
+use crate::disk::{Call, EIO, ENOSPC, End, Failed, Fault, SimDisk};
 use crate::ledger::{Ledger, Rot, Wrong};
 use crate::random::Random;
 use crate::rig::{NotOpen, Rig, Shape};
@@ -224,6 +224,10 @@ impl Scene {
                     }
                 }
             }
+            let must_be = self.disk.failed().into_iter().find(Failed::poisons);
+            if let Some(failed) = must_be.filter(|_| !rig.is_poisoned() && !self.disk.is_down()) {
+                return Err(format!("the journal is not poisoned by {failed:?}"));
+            }
         }
         Ok(())
     }
@@ -238,11 +242,13 @@ impl Scene {
             ids.push(self.ledger.make(bytes, self.now_ms, self.batches, &mut self.random));
         }
         let records: Vec<_> = ids.iter().map(|id| self.ledger.known(*id).clone()).collect();
+        let was_poisoned = rig.is_poisoned();
         let answers = rig.write(&self.disk, &records, self.now_ms)?;
         let is_down = self.disk.is_down();
         self.note(format!("write {} records {}..: {:?}", ids.len(), ids[0], answers.first()));
         for (id, answer) in ids.iter().zip(answers) {
             match answer {
+                Some(Ok(_)) if was_poisoned => return Err(format!("record {id} was answered Ok behind a failed sync")),
                 Some(answer) => {
                     self.outcome.full += u64::from(answer == Err(AppendError::NoRoom));
                     self.ledger.answered(*id, answer.map(|position| position.0))?;
