@@ -51,7 +51,18 @@ pub struct Fault {
 #[derive(Debug, Clone)]
 pub struct Failed {
     pub call: Call,
+    /// The file's name at that time.
     pub path: PathBuf,
+}
+
+impl Failed {
+    /// Whether it must poison the journal: a write or sync of a segment in use, or of the checkpoint. What is being made
+    /// has another name.
+    pub fn poisons(&self) -> bool {
+        let is_used = self.path.extension().is_some_and(|suffix| suffix == "segment")
+            || self.path == Path::new("journal/checkpoint");
+        is_used && matches!(self.call, Call::Write | Call::Sync)
+    }
 }
 
 /// How the process ended.
@@ -246,6 +257,13 @@ impl State {
         folder.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    fn name_of(&self, inode: u64) -> Option<PathBuf> {
+        self.folders.iter().find_map(|(path, folder)| {
+            let (name, _) = folder.names.iter().find(|(_, number)| **number == inode)?;
+            Some(path.join(name))
+        })
+    }
+
     fn inode(&mut self, number: u64) -> &mut Inode {
         self.inodes.get_mut(&number).expect("an inode lives as long as a name or a handle of this process")
     }
@@ -377,7 +395,8 @@ impl Handle {
     fn begin(&self, call: Call, detail: impl FnOnce() -> String) -> io::Result<(MutexGuard<'_, State>, Verdict)> {
         let mut state = self.disk.state();
         assert_eq!(state.epoch, self.epoch, "a handle of a process that died is used: {}", self.path.display());
-        let verdict = state.begin(call, &self.path, detail)?;
+        let path = state.name_of(self.inode).unwrap_or_else(|| self.path.clone());
+        let verdict = state.begin(call, &path, detail)?;
         Ok((state, verdict))
     }
 
@@ -418,7 +437,8 @@ impl File for Handle {
         state.inode(self.inode).write(&bytes[..count], offset);
         verdict.answer()?;
         if count == 0 && !bytes.is_empty() {
-            state.failed.push(Failed { call: Call::Write, path: self.path.clone() });
+            let path = state.name_of(self.inode).unwrap_or_else(|| self.path.clone());
+            state.failed.push(Failed { call: Call::Write, path });
             return Err(io::Error::from_raw_os_error(ENOSPC));
         }
         Ok(count)

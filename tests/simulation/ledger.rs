@@ -40,6 +40,13 @@ pub struct Known {
     pub batch: u64,
 }
 
+impl Known {
+    /// One for a test that needs no ledger.
+    pub fn sample(fill: u8, payload_bytes: usize, received_at_ms: u64) -> Known {
+        Known { tag: [fill; 16], received_at_ms, payload: vec![fill; payload_bytes], answer: Answer::Open, batch: 0 }
+    }
+}
+
 /// A record as some reader returned it.
 #[derive(Debug, Clone)]
 pub struct Seen {

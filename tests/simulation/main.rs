@@ -13,6 +13,7 @@ mod folder;
 mod inode;
 mod ledger;
 mod random;
+mod regressions;
 mod rig;
 mod rot;
 mod runner;

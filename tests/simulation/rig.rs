@@ -185,6 +185,11 @@ impl Rig {
         self.journal.mark(lanes);
     }
 
+    /// One lane alone.
+    pub fn mark_one(&mut self, topic: &str, position: u64) {
+        self.mark(vec![LaneMark { topic: topic.to_owned(), position: Position(position) }]);
+    }
+
     /// Whether the newest marks are synced now.
     pub fn turn(&mut self, now_ms: u64) -> bool {
         self.keeper.turn(now_ms, now_ms - self.started_ms);

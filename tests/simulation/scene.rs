@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use retell_bridge::journal::{AppendError, LaneMark, Position};
 
-use crate::disk::{Call, EIO, ENOSPC, End, Fault, SimDisk};
+use crate::disk::{Call, EIO, ENOSPC, End, Failed, Fault, SimDisk};
 use crate::ledger::{Ledger, Rot, Wrong};
 use crate::random::Random;
 use crate::rig::{NotOpen, Rig, Shape};
@@ -15,7 +15,7 @@ use crate::rot;
 
 const TOPICS: [&str; 4] = ["retell.call_ended", "retell.call_started", "retell.chat_ended", "retell.unrecognized"];
 /// 2026-01-01: the clock's start.
-const START_MS: u64 = 1_767_225_600_000;
+pub const START_MS: u64 = 1_767_225_600_000;
 
 /// What one scene came to.
 #[derive(Debug, Default, Clone, Copy)]
@@ -191,6 +191,9 @@ impl Scene {
         self.rot_waits = false;
         self.copy_failed = false;
         self.outcome.recoveries += 1;
+        if !self.shape.has_rot && !self.shape.has_faults && rig.told_bytes() > 0 {
+            return Err("damage is told after a plain crash".to_owned());
+        }
         // The publisher starts where the checkpoint says; what it had settled behind that it sends again.
         for lane in &mut self.lanes {
             let known = found.lanes.iter().find(|known| known.topic == lane.topic);
@@ -207,9 +210,10 @@ impl Scene {
             }
             match self.random.below(100) {
                 0..45 => self.write(rig)?,
-                45..60 => self.publish(rig)?,
-                60..70 => self.mark(rig),
-                70..85 => self.turn(rig),
+                45..58 => self.publish(rig)?,
+                58..64 => self.catch_up(rig)?,
+                64..72 => self.mark(rig),
+                72..85 => self.turn(rig),
                 85..92 => self.wait(),
                 92..94 => self.dead_letter(rig),
                 94..96 => self.trouble(),
@@ -220,13 +224,17 @@ impl Scene {
                     }
                 }
             }
+            let must_be = self.disk.failed().into_iter().find(Failed::poisons);
+            if let Some(failed) = must_be.filter(|_| !rig.is_poisoned() && !self.disk.is_down()) {
+                return Err(format!("the journal is not poisoned by {failed:?}"));
+            }
         }
         Ok(())
     }
 
     fn write(&mut self, rig: &mut Rig) -> Result<(), Wrong> {
         let count = self.random.pick(&[1, 1, 1, 2, 3, 8]);
-        let largest = self.random.pick(&[64, 600, 4_000, self.shape.segment_bytes / 2]);
+        let largest = self.random.pick(&[64, 600, 600, 4_000, 4_000, 4_000, self.shape.segment_bytes / 2]);
         self.batches += 1;
         let mut ids = Vec::new();
         for _ in 0..count {
@@ -234,11 +242,13 @@ impl Scene {
             ids.push(self.ledger.make(bytes, self.now_ms, self.batches, &mut self.random));
         }
         let records: Vec<_> = ids.iter().map(|id| self.ledger.known(*id).clone()).collect();
+        let was_poisoned = rig.is_poisoned();
         let answers = rig.write(&self.disk, &records, self.now_ms)?;
         let is_down = self.disk.is_down();
         self.note(format!("write {} records {}..: {:?}", ids.len(), ids[0], answers.first()));
         for (id, answer) in ids.iter().zip(answers) {
             match answer {
+                Some(Ok(_)) if was_poisoned => return Err(format!("record {id} was answered Ok behind a failed sync")),
                 Some(answer) => {
                     self.outcome.full += u64::from(answer == Err(AppendError::NoRoom));
                     self.ledger.answered(*id, answer.map(|position| position.0))?;
@@ -250,10 +260,24 @@ impl Scene {
         Ok(())
     }
 
-    /// One lane's publisher reads on; what it read is settled.
+    /// Kafka is well: every lane is published to the end, so that segments go and there is room again.
+    fn catch_up(&mut self, rig: &mut Rig) -> Result<(), Wrong> {
+        for lane in 0..self.lanes.len() {
+            self.publish_lane(rig, lane, u64::MAX)?;
+        }
+        self.mark(rig);
+        self.turn(rig);
+        Ok(())
+    }
+
     fn publish(&mut self, rig: &mut Rig) -> Result<(), Wrong> {
         let lane = self.random.below(self.lanes.len() as u64) as usize;
         let count = self.random.between(1, 30);
+        self.publish_lane(rig, lane, count)
+    }
+
+    /// One lane's publisher reads on; what it read is settled.
+    fn publish_lane(&mut self, rig: &mut Rig, lane: usize, count: u64) -> Result<(), Wrong> {
         let (seen, position) = rig.read(self.lanes[lane].position.0, count)?;
         for record in &seen {
             self.ledger.read(record)?;

@@ -176,7 +176,7 @@ fn failed(doing: &'static str, path: &'static str) -> impl Fn(io::Error) -> Open
     move |source| OpenError::Io { doing, path: path.to_owned(), source }
 }
 
-fn failed_at(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> OpenError {
+fn failed_at(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> OpenError + use<> {
     let path = path.display().to_string();
     move |source| OpenError::Io { doing, path: path.clone(), source }
 }

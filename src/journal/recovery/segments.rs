@@ -80,7 +80,8 @@ impl Recoverer<'_> {
             number: found.number,
             identity: found.identity(),
             begin: before,
-            settled: self.settled,
+            // It began no later than the next one did.
+            settled: next.map_or(self.settled, |next| self.settled.min(next.begin)),
             bytes: found.bytes,
             at_least: next.map_or(Position(0), |next| next.begin),
         };

@@ -9,7 +9,8 @@ use super::super::frame::{BLOCK_BYTES, FOOTER_BYTES, FRAME_HEADER_BYTES, FrameHe
 use super::super::segment::{FOLDER, Footer, HeaderError, Name, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::super::shared::SegmentMeta;
 use super::super::storage::{File, Storage, read_full_at};
-use super::super::{JournalId, OpenError, checkpoint};
+use super::super::walk::{HEADER_CHUNK_BYTES, Piece, Walk};
+use super::super::{JournalId, OpenError, Position, checkpoint};
 use super::{failed, failed_at};
 
 /// Bytes read at once where zeros are looked for.
@@ -29,13 +30,25 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Takes the blank segments at the end out of the list. Of those only the first can have been begun (the writer
-    /// begins one when the closing of the one before is synced), so it alone is read whole.
+    /// Takes the segments without a frame at the end out of the list. The first of them may have been begun, its first
+    /// frame torn; the writer begins one when the closing of the one before is synced, so behind an open segment what is
+    /// not zero is rot, and that spare is none.
     fn split_blank(&mut self) -> Result<(), OpenError> {
-        let mut used = self.used.iter().rposition(|found| !found.maybe_blank).map_or(0, |last| last + 1);
-        if let Some(first) = self.used.get(used)
-            && !is_blank(first).map_err(failed_at("read", &Name::Segment(first.number).path()))?
-        {
+        let mut used = self.used.iter().rposition(|found| found.is_sure).map_or(0, |last| last + 1);
+        while let Some(found) = self.used.get(used) {
+            let failed = failed_at("read", &Name::Segment(found.number).path());
+            if is_blank(found).map_err(&failed)? {
+                break;
+            }
+            let before = used.checked_sub(1).map(|before| &self.used[before]);
+            let is_begun = match before {
+                Some(before) => before.footer.is_some() || has_frame(before, is_closing).map_err(&failed)?,
+                None => true,
+            };
+            if !is_begun && !has_frame(found, |_| true).map_err(&failed)? {
+                self.used[used].header = None;
+                break;
+            }
             used += 1;
         }
         self.blank = self.used.split_off(used);
@@ -63,8 +76,8 @@ pub struct Found {
     pub footer: Option<Footer>,
     /// Of the closing frame or the first one.
     frame_identity: Option<JournalId>,
-    /// Nothing but zeros where the first frame would begin.
-    maybe_blank: bool,
+    /// It has a footer or a first frame.
+    is_sure: bool,
 }
 
 impl Found {
@@ -126,7 +139,7 @@ fn look_at(storage: &dyn Storage, number: u64) -> Result<Option<Found>, OpenErro
     };
     let bytes = file.byte_len().map_err(failed())?;
     let mut blocks = vec![0; 2 * BLOCK_BYTES as usize];
-    let length = read_full_at(file.as_ref(), &mut blocks, 0).map_err(failed())?;
+    read_full_at(file.as_ref(), &mut blocks, 0).map_err(failed())?;
     let (first, second) = blocks.split_at(SEGMENT_HEADER_BYTES as usize);
     let header = match SegmentHeader::decode(first) {
         Ok(header) => Some(header).filter(|header| header.number == number),
@@ -144,9 +157,10 @@ fn look_at(storage: &dyn Storage, number: u64) -> Result<Option<Found>, OpenErro
         header,
         footer: None,
         frame_identity: frame.map(|frame| frame.identity),
-        maybe_blank: length > FRAME_HEADER_BYTES && second.iter().all(|byte| *byte == 0),
+        is_sure: frame.is_some(),
     };
     found.footer = read_footer(&found).map_err(failed())?;
+    found.is_sure |= found.footer.is_some();
     Ok(Some(found))
 }
 
@@ -170,6 +184,24 @@ fn read_footer(found: &Found) -> std::io::Result<Option<Footer>> {
     Ok(FrameHeader::decode(&bytes).filter(names_it).map(|_| footer))
 }
 
+fn is_closing(header: &FrameHeader) -> bool {
+    header.kind == Kind::Closing
+}
+
+/// Whether there is such a frame.
+fn has_frame(found: &Found, wanted: impl Fn(&FrameHeader) -> bool) -> std::io::Result<bool> {
+    let mut walk = Walk::new(found.file.clone(), found.number, found.identity(), Position(1));
+    while let Some(piece) = walk.next(found.bytes, HEADER_CHUNK_BYTES)? {
+        if let Piece::Frame { header, .. } = piece
+            && wanted(&header)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Nothing but zeros behind the header.
 fn is_blank(found: &Found) -> std::io::Result<bool> {
     let mut buffer = vec![0; ZEROS_BYTES];
     let mut at = SEGMENT_HEADER_BYTES;

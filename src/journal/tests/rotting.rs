@@ -151,3 +151,22 @@ proptest! {
         prop_assert_eq!(stepped.recovered.next, Position(11));
     }
 }
+
+#[test]
+fn rot_in_a_spare_does_not_make_the_segment_before_it_count_as_closed() {
+    for at in [4_096 + 7, 40_000] {
+        let scene = Scene::new();
+        let mut stepped = scene.open();
+        scene.fill(&mut stepped, 1..4, 100);
+        drop(stepped);
+        rot(&scene.path(&segment(2)), at, b"rot");
+        let stepped = scene.open();
+        assert_eq!(read_all(&stepped, 1), (numbered(1..4), vec![]));
+        assert_eq!(stepped.recovered.corrupt_bytes, 0);
+        let length = std::fs::metadata(scene.path(&segment(1))).unwrap().len();
+        assert!(
+            length < scene.options.segment_bytes,
+            "it was rewritten: the page cache may hold what the disk does not"
+        );
+    }
+}
