@@ -130,6 +130,7 @@ pub struct Kafka {
     /// Bootstrap addresses, `host:port`, comma-separated.
     pub brokers: String,
     /// Any librdkafka property. In the environment `sasl.username` is `RETELL_BRIDGE_KAFKA_PROPERTY_SASL_USERNAME`.
+    #[schemars(schema_with = "single_values")]
     pub properties: BTreeMap<String, String>,
     /// Property: file that holds its value, for secrets.
     pub properties_files: BTreeMap<String, String>,
@@ -152,6 +153,7 @@ pub struct Topics {
     /// Replicas of topics that `topics apply` makes. None: the broker's default.
     pub replication: Option<u16>,
     /// Settings of topics that `topics apply` makes: `retention.ms: 604800000`.
+    #[schemars(schema_with = "single_values")]
     pub config: BTreeMap<String, String>,
 }
 
@@ -211,6 +213,11 @@ pub struct Shutdown {
     pub delay: Time,
     /// When publishing ends at the latest; what is left is published by the next start.
     pub deadline: Time,
+}
+
+/// Texts, which may be written without quotes: `linger.ms: 5`.
+fn single_values(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}})
 }
 
 impl JsonSchema for Types {

@@ -136,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_takes_what_the_bridge_takes_without_quotes() {
+        let schema = schema();
+        for place in ["/properties/kafka/properties/properties", "/properties/topics/properties/config"] {
+            let types = schema.pointer(place).map(|each| each["additionalProperties"]["type"].to_string());
+            assert_eq!(types.as_deref(), Some(r#"["string","number","boolean"]"#), "{place}");
+        }
+    }
+
+    #[test]
     fn shapes_follow_the_types() {
         let Shape::Table(keys) = Shape::of_settings() else { panic!("the settings are a table") };
         let Shape::Table(topics) = &keys["topics"] else { panic!("topics is a table") };
