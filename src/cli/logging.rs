@@ -43,10 +43,18 @@ where
     }
 }
 
-/// At `info`, without the HTTP server's own account of its threads; who names it gets it.
+/// Up to `info` without the HTTP server's own account of its threads, and without its ERROR for every scanner that sends
+/// what is no HTTP; who names it, or asks for more, gets it.
 fn level(given: &str) -> Cow<'_, str> {
-    let is_info = given.split(',').any(|part| part.trim().eq_ignore_ascii_case("info"));
-    if is_info { format!("actix_server=warn,{given}").into() } else { given.into() }
+    let is_one_of = |levels: &[&str]| given.split(',').any(|part| levels.contains(&&*part.trim().to_ascii_lowercase()));
+    let quiet = if is_one_of(&["info"]) {
+        "actix_server=warn,actix_http=off"
+    } else if is_one_of(&["warn", "error"]) {
+        "actix_http=off"
+    } else {
+        return given.into();
+    };
+    format!("{quiet},{given}").into()
 }
 
 #[cfg(test)]
@@ -77,6 +85,7 @@ mod tests {
             tracing::info!(address = "127.0.0.1:1", events = 2, "intake listening");
             tracing::debug!("not of interest");
             tracing::info!(target: "actix_server::accept", "accept thread stopped");
+            tracing::error!(target: "actix_http::h1::dispatcher", "stream error: request parse error");
         });
         String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
     }
@@ -102,6 +111,7 @@ mod tests {
     fn the_level_may_name_modules() {
         assert_eq!(logged(LogFormat::Json, "error", false), "");
         assert_eq!(logged(LogFormat::Json, "info,actix_server=info", false).lines().count(), 2);
+        assert_eq!(logged(LogFormat::Json, "error,actix_http=error", false).lines().count(), 1);
         let level = "error,retell_bridge::cli=debug";
         assert_eq!(logged(LogFormat::Json, level, false).lines().count(), 2);
     }
