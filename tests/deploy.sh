@@ -76,6 +76,13 @@ refused() { # refused 3|4 VALUES: with the sentence, or all the words, of its fi
     return 1
 }
 
+# The settings of a rendering, with its key files moved to where this machine has them, and what its Secrets set by name.
+bridge_takes() { # bridge_takes FILE
+    python tests/deploy/settings_of.py "$1" "$scratch/settings" >"$scratch/variables" || return
+    mapfile -t variables <"$scratch/variables"
+    env "${variables[@]}" cargo run --quiet -- config check --config "$scratch/settings/config.yaml"
+}
+
 kubeconform() { # kubeconform VERSION: everything rendered so far; the operator's kinds have no schema here, rendered.py knows them
     "$tools/kubeconform/kubeconform" -strict -summary -skip ServiceMonitor,PrometheusRule \
         -schema-location "$tools/schemas/$1/{{ .ResourceKind }}{{ .KindSuffix }}.json" "$scratch"/rendered
@@ -117,6 +124,7 @@ for h in 3 4; do
         check "Helm $h: lint $scenario" helm "$h" lint --strict "$chart" --values "$values"
         check "Helm $h: template $scenario" \
             template_and_facts "$h" "$values" r "$scratch/rendered/$scenario-$h.yaml"
+        check "Helm $h: the bridge takes the settings of $scenario" bridge_takes "$scratch/rendered/$scenario-$h.yaml"
     done
     check "Helm $h: template with the longest name of a release" \
         template_and_facts "$h" "$chart/ci/default-values.yaml" \
