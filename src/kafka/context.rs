@@ -75,6 +75,8 @@ impl ClientContext for Context {
         match level {
             // Connections that come and go are told by the publisher, once.
             _ if facility == "FAIL" => tracing::debug!(target: "librdkafka", facility, message, "client"),
+            // The bridge asks for it, knows what it does, and nobody can act on the warning.
+            _ if facility == "CONFWARN" && message.contains("enable.gapless.guarantee is experimental") => {}
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::error!(target: "librdkafka", facility, message, "client");
             }
