@@ -187,7 +187,7 @@ impl Rig {
 
     /// One lane alone.
     pub fn mark_one(&mut self, topic: &str, position: u64) {
-        self.mark(vec![LaneMark { topic: topic.to_owned(), position: Position(position) }]);
+        self.mark(vec![LaneMark { topic: topic.to_owned(), position: Position(position), takes: 0 }]);
     }
 
     /// Whether the newest marks are synced now.
