@@ -107,6 +107,7 @@ impl Rig {
             synced: synced.0,
             tags: recovered.tags.collect(),
             met: Vec::new(),
+            may_have_gaps: shape.has_faults,
             is_squeezed: shape.may_be_full(),
         };
         let mut reader = rig.journal.reader(Position(0));
