@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use retell_bridge::cli::{self, Cli};
+use retell_bridge::cli;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    cli::run(&cli).unwrap_or_else(|error| cli::report(&error))
+    match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli::run(&cli).unwrap_or_else(|error| cli::report(&error)),
+        Err(code) => code,
+    }
 }

@@ -39,7 +39,7 @@ pub enum ServiceError {
     #[error("cannot listen on {address} ({key}): {cause}; is the port taken, or the address not this machine's?")]
     Listen { key: &'static str, address: SocketAddr, cause: io::Error },
     /// The journal did not open.
-    #[error("journal in {}: {cause}", dir.display())]
+    #[error("journal in {}: {cause}{}", dir.display(), cure(cause))]
     Journal { dir: PathBuf, cause: journal::OpenError },
     /// The journal's folder cannot be made or used.
     #[error("journal.dir {} cannot be used: {cause}; make the folder, and let the bridge's user write there", dir.display())]
@@ -75,6 +75,16 @@ impl ServiceError {
             ServiceError::Kafka(_) | ServiceError::Intake(intake::StartError::KeyFile { .. }) => true,
             _ => false,
         }
+    }
+}
+
+/// What to do about a journal that the disk refuses to open; the other causes say it themselves.
+fn cure(cause: &journal::OpenError) -> &'static str {
+    let journal::OpenError::Io { source, .. } = cause else { return "" };
+    match source.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "; let the bridge's user write there",
+        io::ErrorKind::StorageFull => "; free some room there",
+        _ => "",
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::settings::Settings;
 use super::{Usage, output};
@@ -44,6 +44,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if response.status() == 200 {
         output::line("ready")?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if response.status() != 503 {
+        bail!("{url} answers {}: is this the admin listener of a bridge?", response.status().as_u16());
     }
     let troubles: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(admin::FAILED)).map(str::trim).collect();
     let troubles = if troubles.is_empty() { "no reason was given".to_owned() } else { troubles.join("; ") };

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::anyhow;
 
 use super::{later, output};
 use crate::journal::inspect::{Depth, Inspection, inspect};
@@ -49,8 +49,10 @@ struct Look {
 impl Look {
     fn at(&self, depth: Depth) -> anyhow::Result<Inspection> {
         let dir = self.dir.display();
-        inspect(&Disk::read_only(&self.dir), depth)
-            .with_context(|| format!("there is no journal that can be read in {dir}; name the folder of `journal.dir`"))
+        // The error says its own cause: as a context it would be said twice.
+        inspect(&Disk::read_only(&self.dir), depth).map_err(|error| {
+            anyhow!("there is no journal that can be read in {dir}: {error}; name the folder of `journal.dir`")
+        })
     }
 }
 

@@ -24,8 +24,10 @@ mod topics;
 mod verify;
 mod version;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::ConfigErrors;
@@ -78,6 +80,31 @@ enum Command {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
+
+/// The command line as typed; where it is none, all is said and the exit code is given.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    Cli::try_parse_from(words).map_err(|error| {
+        let is_help = !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+        if is_help {
+            error.exit();
+        }
+        output::complain(&one_line(&error.render().to_string()));
+        ExitCode::from(EXIT_USAGE)
+    })
+}
+
+/// What clap says in a paragraph for each thought.
+fn one_line(said: &str) -> String {
+    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let told = lines.filter(|line| !line.starts_with("Usage: ") && !line.starts_with("For more information"));
+    let told = told.map(|line| line.trim_start_matches("error: ").trim_start_matches("tip: "));
+    // "… were not provided:", and what was not, follow each other without a semicolon.
+    told.fold(String::new(), |text, line| match text.chars().last() {
+        None => line.to_owned(),
+        Some(':') => format!("{text} {line}"),
+        Some(_) => format!("{text}; {line}"),
+    }) + "; see --help"
+}
 
 /// Runs one command.
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
@@ -152,6 +179,22 @@ mod tests {
             }
         }
         look(&Cli::command(), "retell-bridge");
+    }
+
+    #[test]
+    fn wrong_usage_is_told_in_one_line() {
+        for (words, told) in [
+            (
+                "sign --keyfile f",
+                "unexpected argument '--keyfile' found; a similar argument exists: '--key-file'; see --help",
+            ),
+            ("verify", "the following required arguments were not provided: --signature <VALUE>; see --help"),
+            ("dev --port 99999", "invalid value '99999' for '--port <N>': 99999 is not in 0..=65535; see --help"),
+        ] {
+            let words = std::iter::once("retell-bridge").chain(words.split(' '));
+            let error = Cli::try_parse_from(words).err().unwrap();
+            assert_eq!(one_line(&error.render().to_string()), told);
+        }
     }
 
     #[test]

@@ -18,11 +18,48 @@ pub fn text(text: &str) -> io::Result<()> {
 /// One line on stderr, `retell-bridge: …`.
 pub fn complain(what: &(impl Display + ?Sized)) {
     // Who closed stderr does not want to hear it.
-    let _ = writeln!(io::stderr().lock(), "retell-bridge: {what}");
+    let _ = writeln!(io::stderr().lock(), "retell-bridge: {}", without_keys(&what.to_string()));
+}
+
+/// The text without what looks like one of Retell's keys: one that was typed where a file or an address belongs is in
+/// the error that quotes it.
+fn without_keys(text: &str) -> String {
+    const PREFIX: &str = "key_";
+    const SHORTEST_BYTES: usize = 12;
+    let (mut shown, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(PREFIX) {
+        let (before, key) = rest.split_at(at + PREFIX.len());
+        let end = key.find(|each: char| !each.is_ascii_alphanumeric()).unwrap_or(key.len());
+        shown.push_str(before);
+        shown.push_str(if end < SHORTEST_BYTES { &key[..end] } else { "…" });
+        rest = &key[end..];
+    }
+    shown + rest
 }
 
 /// Whether the error is that nobody reads stdout any more.
 pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     kinds.map(io::Error::kind).any(|kind| kind == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_a_wrong_place_is_not_shown_and_names_of_settings_are() {
+        let key = "key_0123456789abcdef0123456789ab";
+        for (text, shown) in [
+            (format!("--key-file {key}: cannot be read"), "--key-file key_…: cannot be read"),
+            (format!("`{key}` and `{key}`"), "`key_…` and `key_…`"),
+            (
+                "sources.default.key_file, key_files, --key-file".into(),
+                "sources.default.key_file, key_files, --key-file",
+            ),
+            ("ends in key_".into(), "ends in key_"),
+        ] {
+            assert_eq!(without_keys(&text), shown);
+        }
+    }
 }

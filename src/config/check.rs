@@ -7,6 +7,7 @@ mod sources;
 mod topics;
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
@@ -15,6 +16,9 @@ use super::given::{self, Given};
 use super::{Config, Log, Shutdown};
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// No service manager waits longer; far above it the deadline would be past the end of the clock.
+const STOP_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Whether the sources' keys are looked at: commands that only speak to Kafka do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +93,16 @@ fn not_yet(given: &Given, findings: &mut Findings) {
 fn shutdown(given: &given::Shutdown, findings: &mut Findings) -> Shutdown {
     let (delay, deadline) = (given.delay.duration(), given.deadline.duration());
     if delay >= deadline {
-        let problem = format!("{} is not before shutdown.deadline, {}", given.delay, given.deadline);
-        findings.add("shutdown.delay", problem, "both count from the signal: write a delay below the deadline");
+        let (delay, deadline) = (&given.delay, &given.deadline);
+        let (at, problem) = if findings.origins.contains_key("shutdown.deadline") {
+            ("shutdown.deadline", format!("{deadline} is not after shutdown.delay, {delay}"))
+        } else {
+            ("shutdown.delay", format!("{delay} is not before shutdown.deadline, {deadline}"))
+        };
+        findings.add(at, problem, "both count from the signal: write a delay below the deadline");
+    } else if deadline > STOP_MAX {
+        let problem = format!("{} is longer than a day", given.deadline);
+        findings.add("shutdown.deadline", problem, "write a time such as 25s; what is left goes out at the next start");
     }
     Shutdown { delay, deadline }
 }

@@ -79,7 +79,9 @@ impl Findings {
         origin: Option<String>,
     ) {
         if !self.errors.iter().any(|error| error.path == path) {
-            self.errors.push(ConfigError { path: path.to_owned(), problem: problem.into(), cure: cure.into(), origin });
+            // A library's own words may have line breaks.
+            let problem = problem.into().lines().map(str::trim).collect::<Vec<_>>().join(" ");
+            self.errors.push(ConfigError { path: path.to_owned(), problem, cure: cure.into(), origin });
         }
     }
 
@@ -136,6 +138,16 @@ mod tests {
         findings.add("listen", "is odd", "");
         let errors = findings.finish::<()>(None).unwrap_err();
         assert_eq!(errors.to_string(), "intake.body_max: is odd; write 8MiB (from a.yaml)\nlisten: is odd");
+    }
+
+    #[test]
+    fn words_of_a_library_with_line_breaks_stay_on_one_line() {
+        let mut findings = Findings::default();
+        findings.add("kafka.properties.x", "librdkafka refuses the value: out of range\n", "");
+        assert_eq!(
+            findings.finish::<()>(None).unwrap_err().to_string(),
+            "kafka.properties.x: librdkafka refuses the value: out of range"
+        );
     }
 
     #[test]

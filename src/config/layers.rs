@@ -120,7 +120,11 @@ fn read_flag(flag: &str, shape: &Shape, findings: &mut Findings) -> Option<Assig
     let Some((levels, secret)) = flag_levels(path, shape) else {
         let known = shape.paths();
         let meant = nearest_path(path, known.iter().map(String::as_str)).unwrap_or_default();
-        let cure = format!("did you mean {meant}?");
+        let cure = match path.trim().trim_end_matches('.') {
+            "" | "sources" => "write --set key=value, such as --set kafka.brokers=localhost:9092".to_owned(),
+            _ => format!("did you mean {meant}?"),
+        };
+        let path = if path.trim().is_empty() { FLAG } else { path };
         findings.add_from(path, "no such setting", cure, Some(FLAG.to_owned()));
         return None;
     };

@@ -128,7 +128,7 @@ fn one_wrong_setting_is_one_line_that_says_what_is_right() {
         ),
         (
             "sources: {default: {keys_file: /nowhere}}",
-            "sources.default.keys_file: `/nowhere` cannot be read: entity not found; name a file that this user may \
+            "sources.default.keys_file: `/nowhere` cannot be read: there is no such file; name a file that this user may \
              read, with one key a line (from FILE)",
         ),
         (
@@ -182,6 +182,25 @@ fn one_wrong_setting_is_one_line_that_says_what_is_right() {
             "journal: {size_max: 256MiB}",
             "journal.size_max: 256MiB is less than 260MiB, four segments and room beside them; write at least that; 10GiB ride \
              out hours without Kafka (from FILE)",
+        ),
+        (
+            "shutdown: {deadline: 500000000000y}",
+            "shutdown.deadline: 500000000000y is longer than a day; write a time such as 25s; what is left goes out at the \
+             next start (from FILE)",
+        ),
+        (
+            "shutdown: {deadline: 0s}",
+            "shutdown.deadline: 0s is not after shutdown.delay, 5s; both count from the signal: write a delay below the \
+             deadline (from FILE)",
+        ),
+        (
+            "sources: {default: {path: /}}",
+            "sources.default.path: `/` is only a slash; write a path such as /webhook (from FILE)",
+        ),
+        (
+            "kafka: {properties: {socket.timeout.ms: 1}}",
+            "kafka.properties.socket.timeout.ms: librdkafka refuses the value: Configuration property \
+             \"socket.timeout.ms\" value *** is outside allowed range ***0..300000 (from FILE)",
         ),
         (
             "intake: {in_flight_max: 4MiB}",

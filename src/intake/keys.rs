@@ -29,7 +29,7 @@ const FILE_MAX_BYTES: u64 = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFileError {
     /// It cannot be opened or read.
-    #[error("cannot be read: {0}")]
+    #[error("cannot be read: {}", told(*.0))]
     Unreadable(std::io::ErrorKind),
     /// Larger than 64 KiB.
     #[error("is larger than 64 KiB: is it a file of keys?")]
@@ -164,6 +164,14 @@ impl KeyFile {
 /// The keys in a file, at least one.
 pub fn keys_of_file(path: &Path) -> Result<Vec<ApiKey>, KeyFileError> {
     parse(&read(path)?)
+}
+
+/// As people say it; the standard library's "entity not found" is no sentence for an operator.
+fn told(kind: std::io::ErrorKind) -> String {
+    match kind {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn sight(text: &Result<Vec<u8>, KeyFileError>) -> Sight {

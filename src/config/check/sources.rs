@@ -43,6 +43,7 @@ pub fn checked(given: &Given, keys: Keys, findings: &mut Findings) -> Vec<Source
                 }
             }
         }
+        keys_are_plain(source, &at, findings);
         if keys == Keys::Needed {
             keys_are_there(name, source, &at, findings);
         }
@@ -97,16 +98,23 @@ pub fn path_is_plain(path: &str, at: &str, findings: &mut Findings) {
     } else {
         return;
     };
-    findings.add(at, format!("{} {problem}", quoted(path)), "write a path such as /webhook");
+    // The slash at the end is no part of `path`.
+    let shown = if path.is_empty() { "/" } else { path };
+    findings.add(at, format!("{} {problem}", quoted(shown)), "write a path such as /webhook");
+}
+
+/// A key that nobody could have been given, whether or not keys are needed: with it every real event would get 401.
+fn keys_are_plain(source: &Source, at: &str, findings: &mut Findings) {
+    for (index, key) in source.keys.iter().enumerate() {
+        if let Some(trouble) = key.key_trouble() {
+            let problem = format!("key {} {trouble}", index + 1);
+            findings.add(&format!("{at}.keys"), problem, "write the key as Retell's dashboard shows it");
+        }
+    }
 }
 
 fn keys_are_there(name: &str, source: &Source, at: &str, findings: &mut Findings) {
     let path = format!("{at}.keys");
-    for (index, key) in source.keys.iter().enumerate() {
-        if let Some(trouble) = key.key_trouble() {
-            findings.add(&path, format!("key {} {trouble}", index + 1), "write the key as Retell's dashboard shows it");
-        }
-    }
     match keys_file(source) {
         Some(file) => file_has_keys(Path::new(file), &format!("{at}.keys_file"), findings),
         None if source.keys.is_empty() => {
