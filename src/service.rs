@@ -210,22 +210,29 @@ impl Service {
     }
 }
 
-/// SIGTERM and SIGINT, one after the other.
+/// SIGTERM, SIGINT, and the SIGHUP of a terminal that closes: each asks for a clean stop. Key files are re-read without a
+/// signal.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
     fn new() -> Result<Signals, ServiceError> {
         let listen = |kind| signal(kind).map_err(|cause| ServiceError::Start { part: "signal handler", cause });
-        Ok(Signals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = self.hang_up.recv() => {}
         }
     }
 }
