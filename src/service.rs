@@ -96,21 +96,28 @@ pub fn run(config: Config) -> Result<(), ServiceError> {
         .enable_all()
         .build()
         .map_err(|cause| ServiceError::Start { part: "runtime", cause })?;
-    runtime.block_on(async {
-        let mut signals = Signals::new()?;
-        let service = Service::start(config).await?;
-        let failed = tokio::select! {
-            () = signals.next() => None,
-            error = service.failed() => Some(error),
-        };
-        if let Some(error) = failed {
-            return service.abandon(error).await;
-        }
-        tokio::select! {
-            done = service.stop() => done,
-            () = signals.next() => Err(ServiceError::Hurried),
-        }
-    })
+    let ended = runtime.block_on(run_until_signalled(config));
+    if matches!(ended, Err(ServiceError::Hurried)) {
+        // The publisher's last chance runs on a thread that a drop of the runtime would wait for, to the deadline.
+        runtime.shutdown_background();
+    }
+    ended
+}
+
+async fn run_until_signalled(config: Config) -> Result<(), ServiceError> {
+    let mut signals = Signals::new()?;
+    let service = Service::start(config).await?;
+    let failed = tokio::select! {
+        () = signals.next() => None,
+        error = service.failed() => Some(error),
+    };
+    if let Some(error) = failed {
+        return service.abandon(error).await;
+    }
+    tokio::select! {
+        done = service.stop() => done,
+        () = signals.next() => Err(ServiceError::Hurried),
+    }
 }
 
 /// A running bridge.
@@ -203,22 +210,29 @@ impl Service {
     }
 }
 
-/// SIGTERM and SIGINT, one after the other.
+/// SIGTERM, SIGINT, and the SIGHUP of a terminal that closes: each asks for a clean stop. Key files are re-read without a
+/// signal.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
     fn new() -> Result<Signals, ServiceError> {
         let listen = |kind| signal(kind).map_err(|cause| ServiceError::Start { part: "signal handler", cause });
-        Ok(Signals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = self.hang_up.recv() => {}
         }
     }
 }

@@ -46,7 +46,7 @@ pub enum OpenError {
     )]
     NoRoom { needed_bytes: u64 },
     /// The disk said no.
-    #[error("{doing} {path}: {source}")]
+    #[error("cannot {doing} {path}: {source}{}", cure(source))]
     Io { doing: &'static str, path: String, source: io::Error },
     /// The machine gave no thread.
     #[error("the journal's threads cannot be started: {0}")]
@@ -66,6 +66,17 @@ impl OpenError {
                 | OpenError::SizeMax { .. }
                 | OpenError::SegmentBytes { .. }
         )
+    }
+}
+
+/// What to do where the disk says no, if that is known.
+fn cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; let the bridge's user read and write there",
+        io::ErrorKind::ReadOnlyFilesystem => "; mount the file system for writing",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some room beside the journal",
+        io::ErrorKind::NotADirectory => "; a file stands where a folder is wanted",
+        _ => "",
     }
 }
 

@@ -71,19 +71,19 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        let message = self.clean(message);
+        let text = self.clean(message);
         match level {
+            // At every start of a producer, of a property that the bridge sets itself and has been proven with.
+            _ if facility == "CONFWARN" && message.contains("enable.gapless.guarantee") => {}
             // Connections that come and go are told by the publisher, once.
-            _ if facility == "FAIL" => tracing::debug!(target: "librdkafka", facility, message, "client"),
-            // The bridge asks for it, knows what it does, and nobody can act on the warning.
-            _ if facility == "CONFWARN" && message.contains("enable.gapless.guarantee is experimental") => {}
+            _ if facility == "FAIL" => tracing::debug!(target: "librdkafka", facility, text, "librdkafka says"),
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-                tracing::error!(target: "librdkafka", facility, message, "client");
+                tracing::error!(target: "librdkafka", facility, text, "librdkafka says");
             }
             RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-                tracing::warn!(target: "librdkafka", facility, message, "client");
+                tracing::warn!(target: "librdkafka", facility, text, "librdkafka says");
             }
-            _ => tracing::debug!(target: "librdkafka", facility, message, "client"),
+            _ => tracing::debug!(target: "librdkafka", facility, text, "librdkafka says"),
         }
     }
 

@@ -6,5 +6,6 @@ mod support;
 
 mod cli;
 mod dev;
+mod stop;
 mod the_judge;
 mod vectors;

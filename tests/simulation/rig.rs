@@ -107,6 +107,7 @@ impl Rig {
             synced: synced.0,
             tags: recovered.tags.collect(),
             met: Vec::new(),
+            may_have_gaps: shape.has_faults,
             is_squeezed: shape.may_be_full(),
         };
         let mut reader = rig.journal.reader(Position(0));
@@ -187,7 +188,7 @@ impl Rig {
 
     /// One lane alone.
     pub fn mark_one(&mut self, topic: &str, position: u64) {
-        self.mark(vec![LaneMark { topic: topic.to_owned(), position: Position(position) }]);
+        self.mark(vec![LaneMark { topic: topic.to_owned(), position: Position(position), takes: 0 }]);
     }
 
     /// Whether the newest marks are synced now.

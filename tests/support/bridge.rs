@@ -151,6 +151,15 @@ impl Bridge {
         (status, began.elapsed())
     }
 
+    /// SIGTERM, and another one after `pause`.
+    pub fn stop_hurried(&mut self, pause: Duration) -> ExitStatus {
+        let mut process = self.process.take().expect("the bridge is running");
+        process.terminate();
+        assert!(process.wait(pause).is_none(), "the bridge has ended at the first signal");
+        process.terminate();
+        process.wait(PATIENCE).expect("the bridge ends after two signals")
+    }
+
     /// SIGTERM, and it must end with 0.
     pub fn stop_cleanly(&mut self) {
         let (status, _) = self.stop();

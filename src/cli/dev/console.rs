@@ -15,7 +15,9 @@ use crate::cli::samples::show_bytes;
 /// Happenings that wait to be shown; what comes faster than a terminal takes it is counted, not shown.
 const WAITING_MAX: usize = 4_096;
 /// Longest part of a key that is shown.
-const KEY_SHOWN_CHARS: usize = 40;
+const KEY_SHOWN_CHARS: usize = 32;
+/// Of the `ce_id`: enough to find it in a log.
+const ID_SHOWN_CHARS: usize = 7;
 
 /// Something to show.
 pub enum Happening {
@@ -143,16 +145,20 @@ impl Style {
 
     fn arrival(self, arrival: &Arrival) -> String {
         let key = arrival.key.as_deref().map_or("no key".to_owned(), |key| printable(key, KEY_SHOWN_CHARS));
-        let mut kind = printable(&arrival.kind, KEY_SHOWN_CHARS);
+        // The topic's name says the type, but for renamed topics, `unrecognized` and `dead_letter`.
+        let mut rest = String::new();
+        if !arrival.topic.ends_with(&arrival.kind) {
+            rest = format!(" {}", printable(&arrival.kind, KEY_SHOWN_CHARS));
+        }
         if let Some(reason) = &arrival.reason {
-            kind = format!("{kind} ({})", printable(reason, KEY_SHOWN_CHARS));
+            rest += &format!(" ({})", printable(reason, KEY_SHOWN_CHARS));
         }
         // Padded before it is painted: an escape sequence would count as width.
-        let topic = self.paint("32", &format!("{:<26}", arrival.topic));
+        let topic = self.paint("32", &format!("{:<25}", arrival.topic));
         let size = show_bytes(arrival.body_bytes);
         let way = format!("{} ms", arrival.way.as_millis());
-        let (now, id) = (self.dim(&clock(arrival.now_ms)), self.dim(&printable(&arrival.id, KEY_SHOWN_CHARS)));
-        format!("{now}  {topic}  {key:<32}  {kind:<14} {size:>9} {way:>7}  {id}")
+        let (now, id) = (self.dim(&clock(arrival.now_ms)), self.dim(&printable(&arrival.id, ID_SHOWN_CHARS)));
+        format!("{now} {topic} {key:<32} {size:>8} {way:>7} {id}{rest}")
     }
 
     fn refusal(self, lines: &[String]) -> String {
@@ -213,12 +219,17 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_one_line_with_time_topic_key_type_size_way_and_id() {
+    fn a_record_is_one_line_of_100_columns_with_time_topic_key_size_way_and_id() {
         let line = PLAIN.arrival(&arrival());
         for part in ["01:02:03.004Z", "retell.call_ended", "call_1", "8.6 kB", "12 ms", "9f3a"] {
             assert!(line.contains(part), "{part} in {line}");
         }
         assert_eq!(line.lines().count(), 1);
+        let (topic, key, id) = ("retell.transfer_cancelled".into(), Some("k".repeat(32)), "0".repeat(32));
+        let widest = PLAIN.arrival(&Arrival { topic, key, id, kind: "transfer_cancelled".into(), ..arrival() });
+        assert!(widest.chars().count() <= 100, "{widest}");
+        let renamed = PLAIN.arrival(&Arrival { topic: "my.topic".into(), ..arrival() });
+        assert!(renamed.ends_with(" call_ended"), "{renamed}");
     }
 
     #[test]
