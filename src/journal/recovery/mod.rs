@@ -105,7 +105,7 @@ impl Recoverer<'_> {
         let identity = of_segment.or(told.as_ref().map(|told| told.identity));
         let mut segments = self.take_segments(used, &mut spares, leftover, identity.unwrap_or(new_identity))?;
         self.look_for_gaps(&segments);
-        let end = segments.last().map(|last| last.end);
+        let end = segments.iter().map(|meta| meta.end).max();
         let next = end.unwrap_or(Position(1)).max(self.synced_up_to);
         let (identity, previous) = match identity.filter(|_| !self.is_end_lost(end)) {
             Some(identity) => (identity, identity),

@@ -15,6 +15,15 @@ use super::examine::{Subject, examine};
 use super::survey::Found;
 use super::{Recoverer, failed_at};
 
+/// What other segments and the checkpoint tell of where a segment began.
+#[derive(Debug, Clone, Copy)]
+pub struct Begin {
+    /// Where the one before it ended.
+    pub known: Option<Position>,
+    /// It began here or later, or what lies before is not missed.
+    pub floor: Position,
+}
+
 impl Recoverer<'_> {
     /// Brings every segment that holds something to where it is closed or known for damaged.
     pub(super) fn take_segments(
@@ -37,12 +46,14 @@ impl Recoverer<'_> {
                 let damage = Damage { segment: found.number, bytes: 0..SEGMENT_HEADER_BYTES, positions: 0..0, what };
                 self.damaged(found.file.as_ref(), &damage);
             }
-            let before = metas.last().filter(|meta| meta.number + 1 == found.number).map(|meta| meta.end);
+            let before = metas.last().filter(|meta| meta.number + 1 == found.number);
+            let floor = metas.iter().map(|meta| meta.end).max().unwrap_or_default().max(self.settled);
+            let begin = Begin { known: before.map(|meta| meta.end), floor };
             let is_last = Some(found.number) == last_number;
             let meta = match found.footer.filter(|_| !(is_last && found.is_full_length())) {
                 Some(footer) => found.meta(&footer),
-                None if is_last => self.rewrite(found, before, spares, identity)?,
-                None => self.examine_closed(found, before, used.get(index + 1))?,
+                None if is_last => self.rewrite(found, begin, spares, identity)?,
+                None => self.examine_closed(found, begin, used.get(index + 1))?,
             };
             metas.push(meta);
         }
@@ -70,7 +81,7 @@ impl Recoverer<'_> {
     fn examine_closed(
         &mut self,
         found: &Found,
-        before: Option<Position>,
+        begin: Begin,
         follower: Option<&Found>,
     ) -> Result<SegmentMeta, OpenError> {
         let path = Name::Segment(found.number).path();
@@ -79,9 +90,9 @@ impl Recoverer<'_> {
             file: found.file.clone(),
             number: found.number,
             identity: found.identity(),
-            begin: before,
+            begin: begin.known,
             // It began no later than the next one did.
-            settled: next.map_or(self.settled, |next| self.settled.min(next.begin)),
+            floor: next.map_or(begin.floor, |next| begin.floor.min(next.begin)),
             bytes: found.bytes,
             at_least: next.map_or(Position(0), |next| next.begin),
         };
