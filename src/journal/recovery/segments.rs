@@ -25,9 +25,12 @@ impl Recoverer<'_> {
         identity: JournalId,
     ) -> Result<Vec<SegmentMeta>, OpenError> {
         let mut metas: Vec<SegmentMeta> = Vec::with_capacity(used.len());
-        let last_number = used.last().map(|found| found.number);
-        let unclosed = used.last().filter(|last| last.footer.is_none() || last.is_full_length());
-        if let Some(number) = leftover.filter(|number| unclosed.is_none_or(|last| last.number != *number)) {
+        // Behind the last one with a sound frame there may be a spare that only rot makes look used: the batch that no sync
+        // has confirmed is then in the one before it.
+        let last_sound = used.iter().rposition(Found::has_frame).unwrap_or(0);
+        let is_rewritten = |found: &Found| found.footer.is_none() || found.is_full_length();
+        let unclosed = |number| used.iter().skip(last_sound).any(|found| found.number == number && is_rewritten(found));
+        if let Some(number) = leftover.filter(|number| !unclosed(*number)) {
             let path = Name::Rewrite(number).path();
             self.storage.remove(&path).map_err(failed_at("remove", &path))?;
         }
@@ -38,10 +41,10 @@ impl Recoverer<'_> {
                 self.damaged(found.file.as_ref(), &damage);
             }
             let before = metas.last().filter(|meta| meta.number + 1 == found.number).map(|meta| meta.end);
-            let is_last = Some(found.number) == last_number;
-            let meta = match found.footer.filter(|_| !(is_last && found.is_full_length())) {
+            let in_doubt = index >= last_sound;
+            let meta = match found.footer.filter(|_| !(in_doubt && found.is_full_length())) {
                 Some(footer) => found.meta(&footer),
-                None if is_last => self.rewrite(found, before, spares, identity)?,
+                None if in_doubt => self.rewrite(found, before, spares, identity)?,
                 None => self.examine_closed(found, before, used.get(index + 1))?,
             };
             metas.push(meta);

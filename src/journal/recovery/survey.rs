@@ -91,6 +91,11 @@ impl Found {
         self.header.is_none_or(|header| header.segment_bytes == self.bytes)
     }
 
+    /// Whether something in it was certainly written by a journal.
+    pub fn has_frame(&self) -> bool {
+        self.frame_identity.is_some() || self.footer.is_some()
+    }
+
     /// What the footer says.
     pub fn meta(&self, footer: &Footer) -> SegmentMeta {
         SegmentMeta {
