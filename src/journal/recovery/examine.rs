@@ -11,9 +11,9 @@ use bytes::Bytes;
 use super::super::frame::{BATCH_RECORDS_MAX, BLOCK_BYTES, FRAME_HEADER_BYTES, Kind};
 use super::super::quarantine::Damage;
 use super::super::salvage::{self, Salvaged};
-use super::super::segment::{SEGMENT_HEADER_BYTES, decode_list};
+use super::super::segment::{Entry, SEGMENT_HEADER_BYTES, decode_list};
 use super::super::storage::File;
-use super::super::walk::{CHUNK_BYTES, Hole, Piece, Walk};
+use super::super::walk::{CHUNK_BYTES, HEADER_CHUNK_BYTES, Hole, Piece, Walk};
 use super::super::{JournalId, Position, record};
 
 /// What to examine.
@@ -68,7 +68,7 @@ pub fn examine(
     let mut first = true;
     while let Some(mut piece) = walk.next(limit, CHUNK_BYTES)? {
         if first && subject.begin.is_none() {
-            examined.begin = begin_by(&mut piece, subject.settled);
+            examined.begin = begin_by(&mut piece, subject)?;
             examined.end = examined.begin;
         }
         first = false;
@@ -108,15 +108,30 @@ pub fn examine(
     Ok(examined)
 }
 
-/// Where a segment began that no other one tells of, by its first piece.
-fn begin_by(piece: &mut Piece, settled: Position) -> Position {
+/// Where a segment began that no other one tells of: by its first frame, or where that is broken by its list.
+fn begin_by(piece: &mut Piece, subject: &Subject) -> io::Result<Position> {
     match piece {
-        Piece::Frame { header, .. } => header.first,
+        Piece::Frame { header, .. } => Ok(header.first),
         Piece::Hole(hole) => {
-            hole.from = hole.until.map_or(settled, |until| settled.min(until)).max(hole.from);
-            hole.from
+            let listed = read_list(subject)?.and_then(|list| Some(list.first()?.position));
+            let begin = listed.unwrap_or(subject.settled);
+            hole.from = hole.until.map_or(begin, |until| begin.min(until)).max(hole.from);
+            Ok(hole.from)
         }
     }
+}
+
+/// The list at the segment's end, where there is a sound one.
+fn read_list(subject: &Subject) -> io::Result<Option<Vec<Entry>>> {
+    let mut walk = Walk::new(subject.file.clone(), subject.number, subject.identity, Position(1));
+    while let Some(piece) = walk.next(subject.bytes, HEADER_CHUNK_BYTES)? {
+        let Piece::Frame { at, header } = piece else { continue };
+        if header.kind == Kind::Closing {
+            let (at, length) = (at + FRAME_HEADER_BYTES as u64, u64::from(header.payload_bytes));
+            return Ok(decode_list(&walk.bytes(at, length, subject.bytes, HEADER_CHUNK_BYTES)?));
+        }
+    }
+    Ok(None)
 }
 
 impl Examined {
