@@ -221,7 +221,7 @@ fn look(
         number: found.number,
         identity: found.identity(),
         begin: found.footer.map(|footer| footer.begin).or(before),
-        settled: checkpoint.and_then(Checkpoint::lowest).unwrap_or_default(),
+        floor: checkpoint.and_then(Checkpoint::lowest).unwrap_or_default(),
         bytes: found.bytes,
         at_least: match (found.footer, next) {
             (Some(footer), _) => footer.end,

@@ -65,7 +65,7 @@ fn entries(storage: &dyn Storage, meta: &SegmentMeta) -> io::Result<Vec<Entry>> 
         number: meta.number,
         identity: meta.identity,
         begin: Some(meta.begin),
-        settled: meta.begin,
+        floor: meta.begin,
         at_least: meta.end,
     };
     let mut entries = Vec::new();

@@ -23,8 +23,9 @@ pub struct Subject {
     pub identity: Option<JournalId>,
     /// Where the segment before it ended, if that is known.
     pub begin: Option<Position>,
-    /// Where it began if nothing at all tells: before it, only what is settled can have been dropped.
-    pub settled: Position,
+    /// Where it began if nothing at all tells: before it, only what is settled can have been dropped, and what the
+    /// segments before it hold lies before it.
+    pub floor: Position,
     /// How long the file is.
     pub bytes: u64,
     /// Everything before it was synced; the segment holds what is missing.
@@ -114,7 +115,7 @@ fn begin_by(piece: &mut Piece, subject: &Subject) -> io::Result<Position> {
         Piece::Frame { header, .. } => Ok(header.first),
         Piece::Hole(hole) => {
             let listed = read_list(subject)?.and_then(|list| Some(list.first()?.position));
-            let begin = listed.unwrap_or(subject.settled);
+            let begin = listed.unwrap_or(subject.floor);
             hole.from = hole.until.map_or(begin, |until| begin.min(until)).max(hole.from);
             Ok(hole.from)
         }

@@ -157,7 +157,7 @@ impl Recoverer<'_> {
             number: found.number,
             identity: Some(identity),
             begin: before,
-            settled: self.settled,
+            floor: self.floor(),
             bytes: found.bytes,
             at_least: self.synced_up_to,
         };

@@ -47,9 +47,15 @@ impl Recoverer<'_> {
                 None if in_doubt => self.rewrite(found, before, spares, identity)?,
                 None => self.examine_closed(found, before, used.get(index + 1))?,
             };
+            self.behind = self.behind.max(meta.end);
             metas.push(meta);
         }
         Ok(metas)
+    }
+
+    /// Where a segment began that nothing tells of: behind all others, and behind what may have been dropped.
+    pub(super) fn floor(&self) -> Position {
+        self.settled.max(self.behind)
     }
 
     /// Missing numbers are no gap below the oldest lane: a crash may undo removals in any combination.
@@ -84,7 +90,7 @@ impl Recoverer<'_> {
             identity: found.identity(),
             begin: before,
             // It began no later than the next one did.
-            settled: next.map_or(self.settled, |next| self.settled.min(next.begin)),
+            floor: next.map_or(self.floor(), |next| self.floor().min(next.begin)),
             bytes: found.bytes,
             at_least: next.map_or(Position(0), |next| next.begin),
         };
