@@ -23,8 +23,7 @@ pub struct Subject {
     pub identity: Option<JournalId>,
     /// Where the segment before it ended, if that is known.
     pub begin: Option<Position>,
-    /// Where it began if nothing at all tells: before it, only what is settled can have been dropped, and what the
-    /// segments before it hold lies before it.
+    /// Where it began if nothing at all tells: before it, only what is settled can have been dropped.
     pub floor: Position,
     /// How long the file is.
     pub bytes: u64,

@@ -71,7 +71,6 @@ pub fn recover(
         torn_bytes: 0,
         synced_up_to: Position(0),
         settled: Position(0),
-        behind: Position(0),
     };
     recoverer.run(new_identity)
 }
@@ -87,8 +86,6 @@ struct Recoverer<'a> {
     synced_up_to: Position,
     /// The first position that a lane needs; nothing before it is missed.
     settled: Position,
-    /// One past the newest position of the segments that were looked at so far.
-    behind: Position,
 }
 
 impl Recoverer<'_> {
@@ -108,7 +105,7 @@ impl Recoverer<'_> {
         let identity = of_segment.or(told.as_ref().map(|told| told.identity));
         let mut segments = self.take_segments(used, &mut spares, leftover, identity.unwrap_or(new_identity))?;
         self.look_for_gaps(&segments);
-        let end = segments.iter().map(|segment| segment.end).max();
+        let end = segments.iter().map(|meta| meta.end).max();
         let next = end.unwrap_or(Position(1)).max(self.synced_up_to);
         let (identity, previous) = match identity.filter(|_| !self.is_end_lost(end)) {
             Some(identity) => (identity, identity),

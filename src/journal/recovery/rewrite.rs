@@ -15,6 +15,7 @@ use super::super::spares::Spare;
 use super::super::storage::{File, Storage, write_all_at};
 use super::super::{JournalId, OpenError, Position, quarantine};
 use super::examine::{Examined, Subject, examine};
+use super::segments::Begin;
 use super::survey::Found;
 use super::{Recoverer, failed, failed_at};
 
@@ -139,7 +140,7 @@ impl Recoverer<'_> {
     pub(super) fn rewrite(
         &mut self,
         found: &Found,
-        before: Option<Position>,
+        begin: Begin,
         spares: &mut VecDeque<Spare>,
         identity: JournalId,
     ) -> Result<SegmentMeta, OpenError> {
@@ -156,8 +157,8 @@ impl Recoverer<'_> {
             file: found.file.clone(),
             number: found.number,
             identity: Some(identity),
-            begin: before,
-            floor: self.floor(),
+            begin: begin.known,
+            floor: begin.floor,
             bytes: found.bytes,
             at_least: self.synced_up_to,
         };

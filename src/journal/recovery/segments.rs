@@ -15,6 +15,15 @@ use super::examine::{Subject, examine};
 use super::survey::Found;
 use super::{Recoverer, failed_at};
 
+/// What other segments and the checkpoint tell of where a segment began.
+#[derive(Debug, Clone, Copy)]
+pub struct Begin {
+    /// Where the one before it ended.
+    pub known: Option<Position>,
+    /// It began here or later, or what lies before is not missed.
+    pub floor: Position,
+}
+
 impl Recoverer<'_> {
     /// Brings every segment that holds something to where it is closed or known for damaged.
     pub(super) fn take_segments(
@@ -25,12 +34,9 @@ impl Recoverer<'_> {
         identity: JournalId,
     ) -> Result<Vec<SegmentMeta>, OpenError> {
         let mut metas: Vec<SegmentMeta> = Vec::with_capacity(used.len());
-        // Behind the last one with a sound frame there may be a spare that only rot makes look used: the batch that no sync
-        // has confirmed is then in the one before it.
-        let last_sound = used.iter().rposition(Found::has_frame).unwrap_or(0);
-        let is_rewritten = |found: &Found| found.footer.is_none() || found.is_full_length();
-        let unclosed = |number| used.iter().skip(last_sound).any(|found| found.number == number && is_rewritten(found));
-        if let Some(number) = leftover.filter(|number| !unclosed(*number)) {
+        let last_number = used.last().map(|found| found.number);
+        let unclosed = used.last().filter(|last| last.footer.is_none() || last.is_full_length());
+        if let Some(number) = leftover.filter(|number| unclosed.is_none_or(|last| last.number != *number)) {
             let path = Name::Rewrite(number).path();
             self.storage.remove(&path).map_err(failed_at("remove", &path))?;
         }
@@ -40,22 +46,18 @@ impl Recoverer<'_> {
                 let damage = Damage { segment: found.number, bytes: 0..SEGMENT_HEADER_BYTES, positions: 0..0, what };
                 self.damaged(found.file.as_ref(), &damage);
             }
-            let before = metas.last().filter(|meta| meta.number + 1 == found.number).map(|meta| meta.end);
-            let in_doubt = index >= last_sound;
-            let meta = match found.footer.filter(|_| !(in_doubt && found.is_full_length())) {
+            let before = metas.last().filter(|meta| meta.number + 1 == found.number);
+            let floor = metas.iter().map(|meta| meta.end).max().unwrap_or_default().max(self.settled);
+            let begin = Begin { known: before.map(|meta| meta.end), floor };
+            let is_last = Some(found.number) == last_number;
+            let meta = match found.footer.filter(|_| !(is_last && found.is_full_length())) {
                 Some(footer) => found.meta(&footer),
-                None if in_doubt => self.rewrite(found, before, spares, identity)?,
-                None => self.examine_closed(found, before, used.get(index + 1))?,
+                None if is_last => self.rewrite(found, begin, spares, identity)?,
+                None => self.examine_closed(found, begin, used.get(index + 1))?,
             };
-            self.behind = self.behind.max(meta.end);
             metas.push(meta);
         }
         Ok(metas)
-    }
-
-    /// Where a segment began that nothing tells of: behind all others, and behind what may have been dropped.
-    pub(super) fn floor(&self) -> Position {
-        self.settled.max(self.behind)
     }
 
     /// Missing numbers are no gap below the oldest lane: a crash may undo removals in any combination.
@@ -79,7 +81,7 @@ impl Recoverer<'_> {
     fn examine_closed(
         &mut self,
         found: &Found,
-        before: Option<Position>,
+        begin: Begin,
         follower: Option<&Found>,
     ) -> Result<SegmentMeta, OpenError> {
         let path = Name::Segment(found.number).path();
@@ -88,9 +90,9 @@ impl Recoverer<'_> {
             file: found.file.clone(),
             number: found.number,
             identity: found.identity(),
-            begin: before,
+            begin: begin.known,
             // It began no later than the next one did.
-            floor: next.map_or(self.floor(), |next| self.floor().min(next.begin)),
+            floor: next.map_or(begin.floor, |next| begin.floor.min(next.begin)),
             bytes: found.bytes,
             at_least: next.map_or(Position(0), |next| next.begin),
         };

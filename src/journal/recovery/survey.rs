@@ -31,8 +31,8 @@ pub struct Survey {
 
 impl Survey {
     /// Takes the segments without a frame at the end out of the list. The first of them may have been begun, its first
-    /// frame torn; the writer begins one when the closing of the one before is synced, so behind an open segment what is
-    /// not zero is rot, and that spare is none.
+    /// frame torn; the writer begins the next one when the closing of the one before is synced, so behind an open
+    /// segment, or behind a gap, what is not zero is rot, and that spare is none.
     fn split_blank(&mut self) -> Result<(), OpenError> {
         let mut used = self.used.iter().rposition(|found| found.is_sure).map_or(0, |last| last + 1);
         while let Some(found) = self.used.get(used) {
@@ -42,6 +42,7 @@ impl Survey {
             }
             let before = used.checked_sub(1).map(|before| &self.used[before]);
             let is_begun = match before {
+                Some(before) if before.number + 1 != found.number => false,
                 Some(before) => before.footer.is_some() || has_frame(before, is_closing).map_err(&failed)?,
                 None => true,
             };
@@ -89,11 +90,6 @@ impl Found {
     /// It was never cut behind a closing frame; what stands in it may be in the page cache alone.
     pub fn is_full_length(&self) -> bool {
         self.header.is_none_or(|header| header.segment_bytes == self.bytes)
-    }
-
-    /// Whether something in it was certainly written by a journal.
-    pub fn has_frame(&self) -> bool {
-        self.frame_identity.is_some() || self.footer.is_some()
     }
 
     /// What the footer says.
