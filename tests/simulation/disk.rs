@@ -185,7 +185,7 @@ impl SimDisk {
         Some(state.inodes[&inode].bytes().to_vec())
     }
 
-    /// Turns one bit of a file over, in the cache and on the platter. Only for a disk that has just lost its power,
+    /// Turns one bit of a file over, in the cache and on the platter. Only for a file without un-synced writes,
     /// where both are the same.
     pub fn flip(&self, path: &str, bit: u64) {
         let mut state = self.state();

@@ -1,6 +1,6 @@
 //! What the simulation found, each once more by itself, so that it stays mended whatever becomes of the seeds.
 
-use crate::disk::{End, SimDisk};
+use crate::disk::{Call, EIO, End, Fault, SimDisk};
 use crate::ledger::{Found, Known, Met};
 use crate::random::Random;
 use crate::rig::{NotOpen, Rig, Shape};
@@ -126,5 +126,26 @@ fn a_torn_first_batch_behind_dropped_segments_is_no_damage() {
         let (rig, found) = open(&disk);
         assert_eq!(rig.told_bytes(), 0, "seed {seed}");
         assert!(found.synced >= 4, "seed {seed}: position {} again", found.synced);
+    }
+}
+
+/// A bit that turned over in a blank spare made the segment before it look closed: a batch that the page cache alone
+/// held was recovered, and lost with the next power cut.
+#[test]
+fn a_rotten_spare_does_not_save_the_last_segment_from_being_rewritten() {
+    for seed in 0..40 {
+        let disk = disk(seed);
+        let (mut rig, _) = open(&disk);
+        write(&mut rig, &disk, 1, 100, 1);
+        disk.set_fault(Some(Fault { call: Call::Sync, countdown: 1, errno: EIO }));
+        rig.write(&disk, &[Known::sample(2, 100, START_MS)], START_MS).unwrap();
+        assert!(rig.is_poisoned());
+        drop(rig);
+        disk.restart(End::Killed);
+        disk.flip("journal/00000000000000000002.segment", 8 * 30_000);
+        let (rig, before) = open(&disk);
+        drop(rig);
+        disk.restart(End::PowerCut);
+        assert_eq!(positions(&open(&disk).1), positions(&before), "seed {seed}");
     }
 }
