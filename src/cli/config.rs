@@ -47,8 +47,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let (sources, topics) = (config.intake.sources.len(), config.topics.types.len());
             output::line(format_args!("the settings hold ({sources} source(s), {topics} event types with a topic)"))?;
         }
-        Command::Show { settings, json: false } => output::text(&settings.load()?.show_yaml())?,
-        Command::Show { settings, json: true } => output::line(format_args!("{:#}", settings.load()?.show_json()))?,
+        Command::Show { settings, json: false } => output::text(&settings.load_without_keys()?.show_yaml())?,
+        Command::Show { settings, json: true } => {
+            output::line(format_args!("{:#}", settings.load_without_keys()?.show_json()))?
+        }
         Command::Schema => output::line(format_args!("{:#}", config::schema()))?,
     }
     Ok(ExitCode::SUCCESS)
