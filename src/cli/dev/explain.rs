@@ -46,7 +46,7 @@ impl Explainer {
             (401, "missing") => self.add_signed_call(&mut lines, refused.local_unsigned_body.as_deref()),
             (401, _) => {
                 lines.extend(causes(reason).map(|cause| format!("- {cause}")));
-                lines.push(format!("to see one that holds: retell-bridge send --url {}", self.url));
+                lines.push(format!("to see one that holds: {} send --url {}", super::program(), self.url));
             }
             (404, _) => lines.push(format!("the webhook is {}", self.url)),
             _ => {}
@@ -60,7 +60,9 @@ impl Explainer {
                 lines.push("the same call signed (holds for five minutes):".to_owned());
                 lines.push(curl);
             }
-            None => lines.push(format!("a call of yours, signed: retell-bridge send --file BODY --url {}", self.url)),
+            None => {
+                lines.push(format!("a call of yours, signed: {} send --file BODY --url {}", super::program(), self.url))
+            }
         }
         if !self.allow_unsigned {
             lines.push("or start dev with --allow-unsigned, which takes unsigned calls from this machine".to_owned());
