@@ -71,17 +71,18 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        let message = self.clean(message);
+        // Not `message`: that key of a log line is the constant text.
+        let said = self.clean(message);
         match level {
             // Connections that come and go are told by the publisher, once.
-            _ if facility == "FAIL" => tracing::debug!(target: "librdkafka", facility, message, "client"),
+            _ if facility == "FAIL" => tracing::debug!(target: "librdkafka", facility, said, "librdkafka says"),
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-                tracing::error!(target: "librdkafka", facility, message, "client");
+                tracing::error!(target: "librdkafka", facility, said, "librdkafka says");
             }
             RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-                tracing::warn!(target: "librdkafka", facility, message, "client");
+                tracing::warn!(target: "librdkafka", facility, said, "librdkafka says");
             }
-            _ => tracing::debug!(target: "librdkafka", facility, message, "client"),
+            _ => tracing::debug!(target: "librdkafka", facility, said, "librdkafka says"),
         }
     }
 
