@@ -32,6 +32,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long what is durable is still published after the journal or the publisher has failed.
 const FAILED_PUBLISH: Duration = Duration::from_secs(5);
 
+/// How long behind its deadline the publisher may take to end.
+const PUBLISHER_SLACK: Duration = Duration::from_secs(3);
+
 /// Why the bridge did not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
@@ -97,10 +100,8 @@ pub fn run(config: Config) -> Result<(), ServiceError> {
         .build()
         .map_err(|cause| ServiceError::Start { part: "runtime", cause })?;
     let ended = runtime.block_on(run_until_signalled(config));
-    if matches!(ended, Err(ServiceError::Hurried)) {
-        // The publisher's last chance runs on a thread that a drop of the runtime would wait for, to the deadline.
-        runtime.shutdown_background();
-    }
+    // A drop would wait for a publisher that a second signal, or its own client, keeps from ending.
+    runtime.shutdown_background();
     ended
 }
 
@@ -178,7 +179,7 @@ impl Service {
         let journal = self.journal;
         let closed = blocking(move || journal.close()).await;
         self.admin.stop().await;
-        tracing::info!(unpublished = left, "stopped");
+        tracing::info!(unpublished = ?left, "stopped");
         Ok(closed?)
     }
 
@@ -205,7 +206,7 @@ impl Service {
         // Poisoned or not, `error` is what counts.
         let _ = blocking(move || journal.close()).await;
         self.admin.stop().await;
-        tracing::error!(unpublished = left, "ended");
+        tracing::error!(unpublished = ?left, "ended");
         Err(error)
     }
 }
@@ -254,8 +255,15 @@ async fn open_journal(
     .await
 }
 
-async fn publish_until(publisher: Publisher, deadline: Instant) -> u64 {
-    blocking(move || publisher.stop(deadline)).await
+/// How many deliveries are left for the next start; `None` where the publisher did not end. librdkafka waits by the wall
+/// clock, and one that was set back can hold it for as long as that.
+async fn publish_until(publisher: Publisher, deadline: Instant) -> Option<u64> {
+    let patience = deadline.saturating_duration_since(Instant::now()) + PUBLISHER_SLACK;
+    let left = tokio::time::timeout(patience, blocking(move || publisher.stop(deadline))).await;
+    if left.is_err() {
+        tracing::warn!("the publisher does not end; the next start publishes what is left");
+    }
+    left.ok()
 }
 
 /// Runs what blocks off the async threads; a panic there goes on here.
