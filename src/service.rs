@@ -179,7 +179,7 @@ impl Service {
         let journal = self.journal;
         let closed = blocking(move || journal.close()).await;
         self.admin.stop().await;
-        tracing::info!(unpublished = ?left, "stopped");
+        tracing::info!(unpublished = left, "stopped");
         Ok(closed?)
     }
 
@@ -206,7 +206,7 @@ impl Service {
         // Poisoned or not, `error` is what counts.
         let _ = blocking(move || journal.close()).await;
         self.admin.stop().await;
-        tracing::error!(unpublished = ?left, "ended");
+        tracing::error!(unpublished = left, "ended");
         Err(error)
     }
 }
