@@ -182,8 +182,7 @@ impl Scene {
         // An attempt that was cut off has told and copied; in a last batch that no checkpoint covers, where rot cannot be
         // told from a torn write, the copy and the warning are all there is.
         // Where the disk is full there is the word alone.
-        let copied =
-            self.copy_failed || self.has_failed_copy() || self.disk.names("quarantine").len() > self.copies_before_rot;
+        let copied = self.copy_failed || self.has_failed_copy() || self.copies() > self.copies_before_rot;
         let cut = !rot.tail.is_empty() && rig.torn_bytes() > 0;
         if taken > 0 && rig.told_bytes() == 0 && !cut && !copied {
             return Err(format!("{taken} records are gone by rot, and nothing was said"));
@@ -358,13 +357,17 @@ impl Scene {
             return Ok(Rot::default());
         }
         if !self.rot_waits {
-            self.copies_before_rot = self.disk.names("quarantine").len();
+            self.copies_before_rot = self.copies();
         }
         self.rot_waits = true;
         let (rot, told) = rot::strike(&self.disk, &self.ledger, &mut self.random);
         self.outcome.rotten += 1;
         self.note(format!("rot: {told}"));
         Ok(rot)
+    }
+
+    fn copies(&self) -> usize {
+        self.disk.names("quarantine").iter().filter(|name| name.ends_with(".bytes")).count()
     }
 
     fn has_failed_copy(&self) -> bool {
