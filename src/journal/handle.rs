@@ -141,7 +141,9 @@ impl Journal {
         rustix::rand::getrandom(&mut identity, rustix::rand::GetRandomFlags::empty())
             .map_err(|errno| OpenError::Random(errno.into()))?;
         let stepped = open_stepped(storage, options, metrics, health, unix_ms(), JournalId(identity))?;
-        let Stepped { journal, writer, keeper, recovered } = stepped;
+        let Stepped { journal, writer, mut keeper, recovered } = stepped;
+        // The room is known before anyone asks.
+        keeper.turn(unix_ms(), 0);
         journal.start(writer, keeper, lock).map_err(OpenError::Threads)?;
         Ok((journal, recovered))
     }
