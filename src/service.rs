@@ -91,7 +91,7 @@ fn cure(cause: &journal::OpenError) -> &'static str {
     }
 }
 
-/// Runs the bridge until SIGTERM or SIGINT; returns when all is on disk. A second signal ends it at once.
+/// Runs the bridge until SIGTERM, SIGINT or SIGHUP; returns when all is on disk. A second signal ends it at once.
 pub fn run(config: Config) -> Result<(), ServiceError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -106,19 +106,9 @@ pub fn run(config: Config) -> Result<(), ServiceError> {
 }
 
 async fn run_until_signalled(config: Config) -> Result<(), ServiceError> {
-    let mut signals = Signals::new()?;
+    let signals = Signals::new()?;
     let service = Service::start(config).await?;
-    let failed = tokio::select! {
-        () = signals.next() => None,
-        error = service.failed() => Some(error),
-    };
-    if let Some(error) = failed {
-        return service.abandon(error).await;
-    }
-    tokio::select! {
-        done = service.stop() => done,
-        () = signals.next() => Err(ServiceError::Hurried),
-    }
+    service.run(signals, std::future::pending()).await
 }
 
 /// A running bridge.
@@ -168,6 +158,23 @@ impl Service {
         self.admin.address()
     }
 
+    /// Runs until a signal comes or `end` resolves, and stops; a second signal cuts the stop short. Where a part fails
+    /// that the bridge cannot run without, it ends with that error.
+    pub async fn run(self, mut signals: Signals, end: impl Future<Output = ()>) -> Result<(), ServiceError> {
+        let failed = tokio::select! {
+            () = signals.next() => None,
+            () = end => None,
+            error = self.failed() => Some(error),
+        };
+        if let Some(error) = failed {
+            return self.abandon(error).await;
+        }
+        tokio::select! {
+            done = self.stop() => done,
+            () = signals.next() => Err(ServiceError::Hurried),
+        }
+    }
+
     /// Stops in order. Everything answered 2xx is on Kafka or in the closed journal afterwards.
     pub async fn stop(self) -> Result<(), ServiceError> {
         let began = Instant::now();
@@ -184,7 +191,7 @@ impl Service {
     }
 
     /// Resolves when a part has failed that the bridge cannot run without.
-    pub async fn failed(&self) -> ServiceError {
+    async fn failed(&self) -> ServiceError {
         loop {
             if self.journal.is_poisoned() {
                 return ServiceError::Poisoned;
@@ -197,7 +204,7 @@ impl Service {
     }
 
     /// The end after `error`, which it gives back: nothing more is accepted, what is durable goes out for a few seconds.
-    pub async fn abandon(self, error: ServiceError) -> Result<(), ServiceError> {
+    async fn abandon(self, error: ServiceError) -> Result<(), ServiceError> {
         tracing::error!(%error, "ending");
         self.health.set_stopping();
         self.intake.stop().await;
@@ -213,14 +220,15 @@ impl Service {
 
 /// SIGTERM, SIGINT, and the SIGHUP of a terminal that closes: each asks for a clean stop. Key files are re-read without a
 /// signal.
-struct Signals {
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Signals, ServiceError> {
+    /// From now on no signal is lost, also one that comes during the start. Must be called inside a tokio runtime.
+    pub fn new() -> Result<Signals, ServiceError> {
         let listen = |kind| signal(kind).map_err(|cause| ServiceError::Start { part: "signal handler", cause });
         Ok(Signals {
             terminate: listen(SignalKind::terminate())?,

@@ -17,7 +17,7 @@ mod report;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -168,8 +168,8 @@ impl Iterator for Rounds {
                 What::Made { kinds, call_id, length } => {
                     self.pending = kinds.iter().rev().copied().collect();
                     self.talk = Some(match call_id {
-                        Some(id) => Talk::named(id, now_ms(), *length),
-                        None => Talk::fresh(now_ms(), *length),
+                        Some(id) => Talk::named(id, super::sign::now_ms(), *length),
+                        None => Talk::fresh(super::sign::now_ms(), *length),
                     });
                 }
             }
@@ -177,12 +177,6 @@ impl Iterator for Rounds {
         let kind = self.pending.pop()?;
         self.talk.clone().map(|talk| Posting { kind, body: Body::Made(talk) })
     }
-}
-
-/// Unix milliseconds.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn kind_parser() -> impl clap::builder::TypedValueParser<Value = Kind> {

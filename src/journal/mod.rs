@@ -174,6 +174,7 @@ mod tests;
 mod walk;
 mod writer;
 
+pub use checkpoint::LANES_MAX;
 pub use error::{AppendError, CloseError, DeadLetterError, OpenError, ReadError};
 pub use handle::{Journal, Stepped, open_stepped};
 pub use keeper::Keeper;

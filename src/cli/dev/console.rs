@@ -163,14 +163,14 @@ impl Style {
 
     fn refusal(self, lines: &[String]) -> String {
         let (first, rest) = lines.split_first().map_or(("", lines), |(first, rest)| (first.as_str(), rest));
-        let now = self.dim(&clock(crate::cli::send::now_ms()));
+        let now = self.dim(&clock(crate::cli::sign::now_ms()));
         let mut shown = format!("{now}  {}", self.paint("31", first));
         rest.iter().for_each(|line| shown.push_str(&format!("\n    {line}")));
         shown
     }
 
     fn duplicate(self, kind: &str, age: Duration) -> String {
-        let now = self.dim(&clock(crate::cli::send::now_ms()));
+        let now = self.dim(&clock(crate::cli::sign::now_ms()));
         let text = format!("{kind}: same body as {} s ago, not published again", age.as_secs());
         format!("{now}  {}", self.paint("33", &text))
     }

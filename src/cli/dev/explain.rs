@@ -6,7 +6,8 @@
 
 use bytes::Bytes;
 
-use crate::cli::send::{SIX_CAUSES, now_ms};
+use crate::cli::send::SIX_CAUSES;
+use crate::cli::sign::now_ms;
 use crate::signature::{self, ApiKey};
 
 /// Largest body that is printed inside a command line.

@@ -28,14 +28,13 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, bail};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::send::Sender;
 use super::{logging, output};
 use crate::config::Config;
 use crate::kafka::consumer::Start;
-use crate::service::{Service, ServiceError};
+use crate::service::{Service, Signals};
 use crate::signature::ApiKey;
 use broker::Broker;
 use console::{Console, Happening, Style, Tally, Teller};
@@ -156,7 +155,10 @@ impl Play<'_> {
             let (sender, teller) = (Sender::new(&welcome.url, key)?, self.teller.clone());
             thread::spawn(move || journey::post_samples(&sender, &teller));
         }
-        let ended = runtime.block_on(run_until_end(service, signals, is_closed));
+        let ended = runtime.block_on(service.run(signals, async {
+            // Nobody reads the lines any more; a console that is gone counts as that.
+            let _ = is_closed.await;
+        }));
         reader.stop();
         self.teller.tell_surely(Happening::End);
         let tally = console.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -194,45 +196,6 @@ fn show(console: Console) -> (JoinHandle<std::io::Result<Tally>>, oneshot::Recei
         outcome
     });
     (thread, is_closed)
-}
-
-/// Ctrl-C and the other polite signals, from the moment this is made: one that comes during the start is not lost.
-struct Signals([Signal; 3]);
-
-impl Signals {
-    fn new() -> std::io::Result<Signals> {
-        let [interrupt, terminate, hangup] = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        Ok(Signals([signal(interrupt)?, signal(terminate)?, signal(hangup)?]))
-    }
-
-    async fn next(&mut self) {
-        let Signals([interrupt, terminate, hangup]) = self;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
-}
-
-/// Runs until a signal comes or nobody reads the lines any more, and stops; a second signal cuts the stop short.
-async fn run_until_end(
-    service: Service,
-    mut signals: Signals,
-    is_closed: oneshot::Receiver<()>,
-) -> Result<(), ServiceError> {
-    let failed = tokio::select! {
-        () = signals.next() => None,
-        _ = is_closed => None,
-        error = service.failed() => Some(error),
-    };
-    if let Some(error) = failed {
-        return service.abandon(error).await;
-    }
-    tokio::select! {
-        done = service.stop() => done,
-        () = signals.next() => Err(ServiceError::Hurried),
-    }
 }
 
 fn look_at_port(address: SocketAddr) -> anyhow::Result<()> {

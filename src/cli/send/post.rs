@@ -114,7 +114,7 @@ impl Sender {
 
     /// Posts `body` until it is answered 2xx or the retries are used up.
     pub fn post(&self, body: &[u8]) -> Outcome {
-        let signature = signature::sign(&self.key, body, super::now_ms());
+        let signature = signature::sign(&self.key, body, crate::cli::sign::now_ms());
         let mut attempts = 1;
         loop {
             let result = self.attempt(body, &signature);
@@ -227,7 +227,9 @@ mod tests {
         assert_eq!(body, b"{\"a\": 1.0}");
         let key = [ApiKey::new("key_made_up")];
         let headers = [signature.as_bytes()];
-        signature::verify(headers.into_iter(), Bytes::from(body), &key, super::super::now_ms(), 10_000).ok().unwrap();
+        signature::verify(headers.into_iter(), Bytes::from(body), &key, crate::cli::sign::now_ms(), 10_000)
+            .ok()
+            .unwrap();
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::config::errors::{Findings, quoted};
 use crate::config::given::{self, Given, Types};
 use crate::config::nearest::nearest;
 use crate::event::Kind;
+use crate::journal::LANES_MAX;
 use crate::kafka::topics::Shape;
 use crate::publisher::Topics;
 
@@ -15,8 +16,6 @@ const BESIDE: [&str; 2] = ["unrecognized", "dead_letter"];
 const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
 /// Kafka's longest.
 const NAME_BYTES_MAX: usize = 249;
-/// What a checkpoint slot holds.
-const LANES_MAX: usize = 64;
 
 /// Checks names, types and overrides.
 pub fn checked(given: &Given, findings: &mut Findings) -> Topics {
