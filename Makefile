@@ -19,8 +19,8 @@ lint: ## Formatting, clippy and the documentation, without a warning.
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 
-simulate: ## Crash the journal 100,000 times on a simulated disk (RECOVERIES=n for another count, SEED=s to repeat one).
-	cargo test --profile proof --no-default-features --test simulation -- --nocapture
+simulate: ## Crash the journal 100,000 times on a simulated disk.
+	cargo run --profile proof -p proofs -- run simulation
 
 kafka: ## The tests against a real Apache Kafka, which they start themselves.
 	tests/tools/fetch-kafka.sh

@@ -12,7 +12,7 @@ mod health;
 mod journal;
 mod key;
 mod later;
-mod logging;
+pub mod logging;
 mod man;
 mod output;
 mod samples;

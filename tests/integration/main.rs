@@ -1,9 +1,6 @@
 //! Tests that need nothing but the binary: one target, so that there is one link step. Tests that need a broker are in
 //! `tests/kafka/`.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod cli;
 mod dev;
 mod stop;

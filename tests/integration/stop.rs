@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::bridge::Bridge;
-use crate::support::events::{Maker, Source};
-use crate::support::sender::Sender;
-use crate::support::settings::Settings;
+use support::bridge::Bridge;
+use support::events::{Maker, Source};
+use support::sender::Sender;
+use support::settings::Settings;
 
 /// Nobody listens there.
 const NOWHERE: &str = "127.0.0.1:1";

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::support::events::{Event, Maker, Source};
-use crate::support::judge::{Circumstances, Report, judge};
-use crate::support::ledger::{Entry, Ledger};
-use crate::support::records::Record;
-use crate::support::sign::signature;
-use crate::support::sweep::betrayals;
+use support::events::{Event, Maker, Source};
+use support::judge::{Circumstances, Report, judge};
+use support::ledger::{Entry, Ledger};
+use support::records::Record;
+use support::sign::signature;
+use support::sweep::betrayals;
 
 const V: u64 = 1_700_000_000_123;
 const TIME: &str = "2023-11-14T22:13:20.123Z";

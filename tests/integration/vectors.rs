@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::support::bridge::run;
-use crate::support::sign::unhex;
-use crate::support::tools::root;
+use support::bridge::run;
+use support::sign::unhex;
+use support::tools::root;
 
 fn vectors() -> Vec<Value> {
     let file = root().join("tests/data/signature_vectors.json");

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::proof::prove_plainly;
-use crate::support::bridge::Bridge;
-use crate::support::events::{Event, Maker, Source};
-use crate::support::kafka::Kafka;
-use crate::support::sender::Sender;
-use crate::support::settings::Settings;
-use crate::support::topics::LARGE;
+use support::bridge::Bridge;
+use support::events::{Event, Maker, Source};
+use support::kafka::Kafka;
+use support::sender::Sender;
+use support::settings::Settings;
+use support::topics::LARGE;
 
 /// How long the topic stays away, unless `RETELL_BRIDGE_TEST_ABSENT_SECONDS` says otherwise. Beyond librdkafka's 30 s of
 /// patience with a topic nobody knows, several times over.
@@ -62,7 +62,7 @@ fn a_topic_made_two_minutes_late_gets_its_events_in_order_and_the_others_never_w
     kafka.wait_count("absent.", sender.ledger.kept() - waiting, Duration::from_secs(20));
     assert_eq!(kafka.partitions(TOPIC), 0, "nobody may have made the topic by asking for it");
     let label = format!("topic=\"{TOPIC}\"");
-    let stalled = |metrics: &crate::support::bridge::Metrics| metrics.get("lane_stalled", &[&label]) == 1.0;
+    let stalled = |metrics: &support::bridge::Metrics| metrics.get("lane_stalled", &[&label]) == 1.0;
     let metrics = bridge.wait_metrics("the stalled lane", stalled);
     assert_eq!(metrics.get("lane_stalled", &[]), 1.0, "one lane alone is stalled");
     assert_eq!(metrics.get("journal_backlog_events", &[&label]), waiting as f64);
@@ -75,7 +75,7 @@ fn a_topic_made_two_minutes_late_gets_its_events_in_order_and_the_others_never_w
 
     kafka.create_topic(TOPIC, 3, &[("max.message.bytes", LARGE)]);
     story(&mut maker, &source).iter().for_each(|event| assert!(sender.send(event)));
-    let unstalled = |metrics: &crate::support::bridge::Metrics| metrics.get("lane_stalled", &[]) == 0.0;
+    let unstalled = |metrics: &support::bridge::Metrics| metrics.get("lane_stalled", &[]) == 0.0;
     bridge.wait_metrics("the lane to go on", unstalled);
     prove_plainly(kafka, &mut bridge, "absent.", &sender.ledger);
 }

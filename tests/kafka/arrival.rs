@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::proof::prove_plainly;
-use crate::support::bridge::Bridge;
-use crate::support::events::{Event, Maker, Source, TYPES};
-use crate::support::kafka::Kafka;
-use crate::support::sender::send_all;
-use crate::support::settings::Settings;
+use support::bridge::Bridge;
+use support::events::{Event, Maker, Source, TYPES};
+use support::kafka::Kafka;
+use support::sender::send_all;
+use support::settings::Settings;
 
 const STORIES: usize = 700;
 

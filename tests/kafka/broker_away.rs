@@ -6,12 +6,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::proof::prove_plainly;
-use crate::support::bridge::Bridge;
-use crate::support::events::{Event, Maker, Source};
-use crate::support::kafka::Kafka;
-use crate::support::ledger::Ledger;
-use crate::support::sender::{send_all, start_sending};
-use crate::support::settings::Settings;
+use support::bridge::Bridge;
+use support::events::{Event, Maker, Source};
+use support::kafka::Kafka;
+use support::ledger::Ledger;
+use support::sender::{send_all, start_sending};
+use support::settings::Settings;
 
 fn stories(maker: &mut Maker, source: &Arc<Source>, count: usize) -> Vec<Vec<Event>> {
     (0..count).map(|_| maker.story(source)).collect()

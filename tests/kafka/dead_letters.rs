@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::proof::prove_plainly;
-use crate::support::bridge::Bridge;
-use crate::support::events::{Event, Maker, Source};
-use crate::support::kafka::Kafka;
-use crate::support::ledger::Ledger;
-use crate::support::sender::send_all;
-use crate::support::settings::Settings;
-use crate::support::topics::LARGE;
+use support::bridge::Bridge;
+use support::events::{Event, Maker, Source};
+use support::kafka::Kafka;
+use support::ledger::Ledger;
+use support::sender::send_all;
+use support::settings::Settings;
+use support::topics::LARGE;
 
 const LIMIT: &str = "100000";
 const TOO_LARGE: usize = 300_000;

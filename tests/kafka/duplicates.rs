@@ -3,14 +3,14 @@
 use std::thread;
 
 use crate::proof::{prove, prove_plainly};
-use crate::support::bridge::Bridge;
-use crate::support::events::{BY_CLOCK, Event, Maker, Source, TYPES};
-use crate::support::judge::Circumstances;
-use crate::support::kafka::Kafka;
-use crate::support::ledger::{Entry, Ledger};
-use crate::support::sender::Sender;
-use crate::support::settings::Settings;
-use crate::support::sign::now_ms;
+use support::bridge::Bridge;
+use support::events::{BY_CLOCK, Event, Maker, Source, TYPES};
+use support::judge::Circumstances;
+use support::kafka::Kafka;
+use support::ledger::{Entry, Ledger};
+use support::sender::Sender;
+use support::settings::Settings;
+use support::sign::now_ms;
 
 /// Sends again what is in the ledger, as it was signed, or where bytes alone identify, signed anew.
 fn repeat(bridge: &Bridge, ledger: &mut Ledger, sign_anew: bool) -> usize {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use crate::support::kafka::Kafka;
-use crate::support::records::Record;
-use crate::support::sign::sha256;
-use crate::support::topics::{LARGE, client};
+use support::kafka::Kafka;
+use support::records::Record;
+use support::sign::sha256;
+use support::topics::{LARGE, client};
 
 fn produce(kafka: &Kafka, topic: &str, key: &str, value: &[u8]) -> Result<(), String> {
     let mut config = client(&kafka.brokers());

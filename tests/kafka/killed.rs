@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::proof::prove;
-use crate::support::bridge::Bridge;
-use crate::support::events::{Maker, Source};
-use crate::support::judge::Circumstances;
-use crate::support::kafka::Kafka;
-use crate::support::sender::start_sending;
-use crate::support::settings::Settings;
+use support::bridge::Bridge;
+use support::events::{Maker, Source};
+use support::judge::Circumstances;
+use support::kafka::Kafka;
+use support::sender::start_sending;
+use support::settings::Settings;
 
 #[test]
 fn a_bridge_killed_three_times_in_the_middle_loses_nothing_and_repeats_only_what_it_had_sent() {

@@ -4,9 +4,6 @@
 //! Not part of a plain `cargo test`. Run `tests/tools/fetch-kafka.sh` and `tests/tools/fetch-sdks.sh`, then
 //! `cargo test --test kafka -- --test-threads 4`. A missing tool fails the test that needs it; nothing is skipped.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 // First in the alphabet on purpose: tests start in this order, and it waits for two minutes.
 mod absent_topic;
 mod arrival;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::support::bridge::Bridge;
-use crate::support::judge::{Circumstances, judge};
-use crate::support::kafka::Kafka;
-use crate::support::ledger::Ledger;
-use crate::support::records::Record;
+use support::bridge::Bridge;
+use support::judge::{Circumstances, judge};
+use support::kafka::Kafka;
+use support::ledger::Ledger;
+use support::records::Record;
 
 const ARRIVE_WITHIN: Duration = Duration::from_secs(90);
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::bridge::{Bridge, run};
-use crate::support::events::{Event, Maker, Source};
-use crate::support::sender::Sender;
-use crate::support::settings::Settings;
-use crate::support::sign::{hex, now_ms, signature};
-use crate::support::tools;
+use support::bridge::{Bridge, run};
+use support::events::{Event, Maker, Source};
+use support::sender::Sender;
+use support::settings::Settings;
+use support::sign::{hex, now_ms, signature};
+use support::tools;
 
 /// No broker is needed to be believed.
 const NO_BROKER: &str = "127.0.0.1:1";

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::support::bridge::{Bridge, run};
-use crate::support::events::{Event, Maker, Source};
-use crate::support::http::Connection;
-use crate::support::kafka::Kafka;
-use crate::support::sender::Sender;
-use crate::support::settings::Settings;
-use crate::support::sign::{now_ms, signature};
-use crate::support::sweep::betrayals;
+use support::bridge::{Bridge, run};
+use support::events::{Event, Maker, Source};
+use support::http::Connection;
+use support::kafka::Kafka;
+use support::sender::Sender;
+use support::settings::Settings;
+use support::sign::{now_ms, signature};
+use support::sweep::betrayals;
 
 /// A private event and everything that can be refused about it: status, method, path, signature header, body.
 fn refusals(source: &Source, event: &Event) -> Vec<(u16, &'static str, String, Option<String>, Vec<u8>)> {
@@ -78,7 +78,7 @@ fn a_bridge_that_logs_all_it_can_gives_nothing_private_away() {
 #[test]
 fn config_show_and_the_signature_commands_hide_the_key() {
     let source = Source::new("default", "/webhook", "shown.");
-    let folder = crate::support::tools::folder("shown");
+    let folder = support::tools::folder("shown");
     let file = folder.join("bridge.yaml");
     Settings::new("127.0.0.1:1", &[&source]).write(&file, &folder);
     let file = file.to_string_lossy();

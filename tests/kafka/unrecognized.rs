@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::proof::{prove, prove_plainly};
-use crate::support::bridge::Bridge;
-use crate::support::events::{Event, Maker, Source, TYPES};
-use crate::support::judge::Circumstances;
-use crate::support::kafka::Kafka;
-use crate::support::sender::{Sender, send_all};
-use crate::support::settings::Settings;
-use crate::support::topics::LARGE;
+use support::bridge::Bridge;
+use support::events::{Event, Maker, Source, TYPES};
+use support::judge::Circumstances;
+use support::kafka::Kafka;
+use support::sender::{Sender, send_all};
+use support::settings::Settings;
+use support::topics::LARGE;
 
 /// Events as no document describes them, each with what must become of it.
 fn oddities(source: &Arc<Source>) -> Vec<Event> {

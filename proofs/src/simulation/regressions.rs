@@ -1,10 +1,10 @@
 //! What the simulation found, each once more by itself, so that it stays mended whatever becomes of the seeds.
 
-use crate::disk::{Call, EIO, End, Fault, SimDisk};
-use crate::ledger::{Found, Known, Met};
+use super::disk::{Call, EIO, End, Fault, SimDisk};
+use super::ledger::{Found, Known, Met};
+use super::rig::{NotOpen, Rig, Shape};
+use super::scene::START_MS;
 use crate::random::Random;
-use crate::rig::{NotOpen, Rig, Shape};
-use crate::scene::START_MS;
 
 const SEGMENT_BYTES: u64 = 64 << 10;
 

@@ -13,8 +13,8 @@ use retell_bridge::journal::{
 };
 use retell_bridge::metrics::Metrics;
 
-use crate::disk::SimDisk;
-use crate::ledger::{Found, Known, Met, Seen, Wrong};
+use super::disk::SimDisk;
+use super::ledger::{Found, Known, Met, Seen, Wrong};
 use crate::random::Random;
 
 /// The sizes of one scene: small, so that rolls, closings and removals are frequent.
@@ -187,6 +187,7 @@ impl Rig {
     }
 
     /// One lane alone.
+    #[cfg(test)]
     pub fn mark_one(&mut self, topic: &str, position: u64) {
         self.mark(vec![LaneMark { topic: topic.to_owned(), position: Position(position), takes: 0 }]);
     }

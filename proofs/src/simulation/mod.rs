@@ -5,16 +5,19 @@
 //!             └────▶ ledger (what was promised), rot
 //! ```
 //!
-//! `RECOVERIES=n` how many, `SEED=n` one scene with every call on the disk.
+//! A scene is fixed by its seed. `proofs run simulation --only --seed N` tells it with every call on the disk.
 
-mod disk;
+pub mod disk;
+#[cfg(test)]
 mod disk_test;
 mod folder;
 mod inode;
 mod ledger;
-mod random;
+#[cfg(test)]
 mod regressions;
 mod rig;
 mod rot;
 mod runner;
 mod scene;
+
+pub use runner::prove;

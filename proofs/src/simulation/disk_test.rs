@@ -4,7 +4,7 @@ use std::path::Path;
 
 use retell_bridge::journal::storage::{File, Storage};
 
-use crate::disk::{Call, EIO, End, Fault, SimDisk};
+use super::disk::{Call, EIO, End, Fault, SimDisk};
 use crate::random::Random;
 
 const NAME: &str = "journal/file";

@@ -7,7 +7,26 @@ use std::sync::atomic::{AtomicU32, Ordering};
 static FOLDERS: AtomicU32 = AtomicU32::new(0);
 
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let support = Path::new(env!("CARGO_MANIFEST_DIR"));
+    support.ancestors().nth(2).expect("this crate lies in tests/support")
+}
+
+/// Where cargo has put what it built together with this program.
+fn built() -> PathBuf {
+    let program = std::env::current_exe().expect("a running program has a path");
+    let folder = program.parent().expect("a program lies in a folder");
+    if folder.ends_with("deps") {
+        folder.parent().expect("deps lies in a folder").to_owned()
+    } else {
+        folder.to_owned()
+    }
+}
+
+/// A binary that was built together with this program.
+pub fn binary(name: &str) -> PathBuf {
+    let path = built().join(name);
+    assert!(path.exists(), "{} is not there: build it first", path.display());
+    path
 }
 
 /// `java` with Kafka's jars and the tests' reader on its class path.
@@ -34,7 +53,7 @@ pub fn python_sdk() -> Command {
 ///
 /// Named after this process, so that what an interrupted run left can be told and removed.
 pub fn folder(name: &str) -> PathBuf {
-    let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let base = &built().parent().expect("a profile's folder lies in the target folder").join("tmp");
     let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
     if number == 0 {
         remove_leftovers(base);

@@ -7,9 +7,8 @@
 //! - [`sender`]: sends, retries, and keeps the [`ledger`] of what was promised
 //! - [`kafka`], [`topics`], [`records`]: a real Apache Kafka, and two readers of what it holds
 //! - [`judge`]: ledger against records
-
-// Two test targets share this folder, and neither uses all of it.
-#![allow(dead_code)]
+//!
+//! A crate of its own, because the tests of the bridge and the proofs share it.
 
 pub mod process;
 pub mod tools;

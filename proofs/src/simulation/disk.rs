@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use retell_bridge::journal::storage::{Entry, File, Storage};
 
-use crate::folder::Folder;
-use crate::inode::{Cut, Inode};
+use super::folder::Folder;
+use super::inode::{Cut, Inode};
 use crate::random::Random;
 
 /// A kind of call, for faults and for the record of what failed.

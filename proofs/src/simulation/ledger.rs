@@ -42,6 +42,7 @@ pub struct Known {
 
 impl Known {
     /// One for a test that needs no ledger.
+    #[cfg(test)]
     pub fn sample(fill: u8, payload_bytes: usize, received_at_ms: u64) -> Known {
         Known { tag: [fill; 16], received_at_ms, payload: vec![fill; payload_bytes], answer: Answer::Open, batch: 0 }
     }

@@ -4,7 +4,7 @@
 //! holds [`Bridge::intake`], which names the port of the day.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -23,8 +23,12 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The intake's address, which changes with each start.
 pub type Intake = Arc<Mutex<SocketAddr>>;
 
+/// Makes the command that starts a bridge with this settings file, where it is not the plain binary.
+pub type Launch = Arc<dyn Fn(&Path) -> Command + Send + Sync>;
+
 pub struct Bridge {
     pub folder: PathBuf,
+    launch: Launch,
     process: Option<Process>,
     lines: Arc<Lines>,
     intake: Intake,
@@ -38,10 +42,18 @@ pub struct Bridge {
 impl Bridge {
     /// Starts a bridge and waits until it listens.
     pub fn start(settings: Settings) -> Bridge {
+        let mut bridge = Bridge::prepare(settings, Arc::new(serve));
+        bridge.start_again();
+        bridge
+    }
+
+    /// A bridge that does not run yet, with the command that will start it.
+    pub fn prepare(settings: Settings, launch: Launch) -> Bridge {
         let folder = tools::folder("bridge");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
-        let mut bridge = Bridge {
+        let bridge = Bridge {
             folder,
+            launch,
             process: None,
             lines: Arc::default(),
             intake: Arc::new(Mutex::new(nowhere)),
@@ -50,8 +62,17 @@ impl Bridge {
             started_in: Duration::ZERO,
         };
         bridge.configure(&settings);
-        bridge.start_again();
         bridge
+    }
+
+    /// How it is started from now on.
+    pub fn launch_with(&mut self, launch: Launch) {
+        self.launch = launch;
+    }
+
+    /// The process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
     }
 
     /// Other settings, from the next start on.
@@ -61,8 +82,7 @@ impl Bridge {
 
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the bridge is running already");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_retell-bridge"));
-        command.arg("serve").arg("--config").arg(self.folder.join("bridge.yaml"));
+        let mut command = (self.launch)(&self.folder.join("bridge.yaml"));
         command.current_dir(&self.folder).env_remove("RETELL_API_KEY").env("RUST_BACKTRACE", "1");
         let (from, began) = (self.lines.len(), Instant::now());
         self.process = Some(Process::start(command, Arc::clone(&self.lines)).expect("the binary can be run"));
@@ -193,6 +213,13 @@ impl Drop for Bridge {
     }
 }
 
+/// The plain binary.
+pub fn serve(settings: &Path) -> Command {
+    let mut command = Command::new(tools::binary("retell-bridge"));
+    command.arg("serve").arg("--config").arg(settings);
+    command
+}
+
 /// The address that a `"<part> listening"` line of the JSON log names.
 fn address_of(line: &str, message: &str) -> Option<SocketAddr> {
     let line: Value = serde_json::from_str(line).ok()?;
@@ -232,7 +259,7 @@ impl Metrics {
 
 /// Runs one of the short commands: `arguments`, the key in `RETELL_API_KEY`, `input` on stdin.
 pub fn run(arguments: &[&str], api_key: &str, input: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_retell-bridge"))
+    let mut child = Command::new(tools::binary("retell-bridge"))
         .args(arguments)
         .env("RETELL_API_KEY", api_key)
         .stdin(Stdio::piped())

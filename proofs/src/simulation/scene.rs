@@ -7,11 +7,11 @@ use std::fmt::Write as _;
 
 use retell_bridge::journal::{AppendError, LaneMark, Position};
 
-use crate::disk::{Call, EIO, ENOSPC, End, Failed, Fault, SimDisk};
-use crate::ledger::{Ledger, Rot, Wrong};
+use super::disk::{Call, EIO, ENOSPC, End, Failed, Fault, SimDisk};
+use super::ledger::{Ledger, Rot, Wrong};
+use super::rig::{NotOpen, Rig, Shape};
+use super::rot;
 use crate::random::Random;
-use crate::rig::{NotOpen, Rig, Shape};
-use crate::rot;
 
 const TOPICS: [&str; 4] = ["retell.call_ended", "retell.call_started", "retell.chat_ended", "retell.unrecognized"];
 /// 2026-01-01: the clock's start.

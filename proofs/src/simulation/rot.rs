@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::disk::SimDisk;
-use crate::ledger::{Ledger, PAYLOAD_MAGIC, Rot};
+use super::disk::SimDisk;
+use super::ledger::{Ledger, PAYLOAD_MAGIC, Rot};
 use crate::random::Random;
 
 const FOLDER: &str = "journal";

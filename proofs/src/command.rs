@@ -1,0 +1,125 @@
+//! The command `proofs`: which proofs, how much of each, one line for each.
+//!
+//! Exit codes: 0 nothing found; 1 a proof found something, or could not be run here; 2 wrong usage.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand};
+
+use crate::{Effort, Order, PROOFS, Proof, published};
+
+/// Tries to make the promise false: an event answered with 2xx reaches Kafka, byte for byte, as long as its disk survives.
+#[derive(Parser)]
+#[command(name = "proofs", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Name the proofs and what each claims.
+    List,
+    /// Run proofs at the size that each commit gets; all of them where none is named.
+    Run {
+        /// Names, as `list` tells them.
+        #[arg(value_parser = proof_names())]
+        names: Vec<String>,
+        /// First seed; with --only the one case to repeat.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Repeat one case, and tell it step by step.
+        #[arg(long, requires = "seed")]
+        only: bool,
+    },
+    /// Run those that are part of the README's test command.
+    Test,
+    /// Run proofs for a given time, shared out evenly, and add their figures to docs/proofs.
+    Long {
+        /// Names, as `list` tells them; all where none is named.
+        #[arg(value_parser = proof_names())]
+        names: Vec<String>,
+        /// For how long in all, such as `90m` or `8h`.
+        #[arg(long = "for", value_parser = humantime::parse_duration)]
+        time: Duration,
+        /// First seed. Where none is given, one that no earlier run has used.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Write the table of docs/proofs.md anew from the figures beside it.
+    Table,
+}
+
+fn proof_names() -> clap::builder::PossibleValuesParser {
+    PROOFS.iter().map(|proof| proof.name).into()
+}
+
+/// Runs what the command line says.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let all_kept = match cli.what {
+        What::List => {
+            PROOFS.iter().for_each(|proof| say(&format!("{:<12} {}", proof.name, proof.claim)));
+            true
+        }
+        What::Run { names, seed, only } => {
+            run(&chosen(&names), |_| Order { effort: Effort::Commit, seed, only }, |_, _, _, _| Ok(()))
+        }
+        What::Test => {
+            let proofs: Vec<&Proof> = PROOFS.iter().filter(|proof| proof.is_in_test_command).collect();
+            run(&proofs, |_| Order::COMMIT, |_, _, _, _| Ok(()))
+        }
+        What::Long { names, time, seed } => {
+            let proofs = chosen(&names);
+            let share = time / proofs.len() as u32;
+            let seeds = seed.unwrap_or_else(published::fresh_seed);
+            let order = |_: &Proof| Order { effort: Effort::For(share), seed: Some(seeds), only: false };
+            run(&proofs, order, published::add) && told(published::write_table())
+        }
+        What::Table => told(published::write_table()),
+    };
+    if all_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn chosen(names: &[String]) -> Vec<&'static Proof> {
+    PROOFS.iter().filter(|proof| names.is_empty() || names.iter().any(|name| name == proof.name)).collect()
+}
+
+/// One line for each proof, then the plain count. Whether nothing was found.
+fn run(
+    proofs: &[&Proof],
+    order: impl Fn(&Proof) -> Order,
+    after: impl Fn(&Proof, &crate::Figure, &Order, Duration) -> Result<(), String>,
+) -> bool {
+    let mut failed = 0;
+    for proof in proofs {
+        let (order, began) = (order(proof), Instant::now());
+        match (proof.run)(&order).and_then(|figure| after(proof, &figure, &order, began.elapsed()).map(|()| figure)) {
+            Ok(figure) => say(&format!("{:<12} {figure} in {:.0} s", proof.name, began.elapsed().as_secs_f64())),
+            Err(story) => {
+                failed += 1;
+                say(&format!("{:<12} FAILED: {story}", proof.name));
+            }
+        }
+    }
+    say(&format!("{} passed, {failed} failed", proofs.len() - failed));
+    failed == 0
+}
+
+fn told(outcome: Result<(), String>) -> bool {
+    if let Err(error) = &outcome {
+        say(&format!("proofs: {error}"));
+    }
+    outcome.is_ok()
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // Whoever reads may have left; the exit code still says it.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
