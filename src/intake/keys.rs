@@ -16,6 +16,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::metrics::Metrics;
+use crate::planted::Bug;
 use crate::signature::ApiKey;
 
 /// How often the files are read.
@@ -116,7 +117,7 @@ impl KeyFile {
             _ => 1,
         };
         let needed = match sight {
-            Sight::Text { is_finished: false, .. } => SIGHTINGS_UNFINISHED,
+            Sight::Text { is_finished: false, .. } if !Bug::KeyFileHalfWritten.is_planted() => SIGHTINGS_UNFINISHED,
             _ => SIGHTINGS,
         };
         self.doubted = Some((sight.clone(), sightings));

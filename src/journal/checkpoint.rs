@@ -11,6 +11,7 @@ use super::frame::{BLOCK_BYTES, array_at, round_up, u32_at, u64_at};
 use super::segment::{FOLDER, HeaderError, VERSION};
 use super::storage::{File, Storage, read_full_at, write_all_at};
 use super::{JournalId, LaneMark, Position};
+use crate::planted::Bug;
 
 /// Length of one slot, bytes: 64 lanes with Kafka's longest names fit.
 pub const SLOT_BYTES: u64 = 5 * BLOCK_BYTES;
@@ -174,6 +175,9 @@ impl CheckpointFile {
     pub fn write(&mut self, mut checkpoint: Checkpoint) -> io::Result<()> {
         checkpoint.generation = self.generation + 1;
         self.slots[self.turn] = None;
+        if Bug::BothSlotsBetweenSyncs.is_planted() {
+            write_all_at(self.file.as_ref(), &checkpoint.encode(), (1 - self.turn) as u64 * SLOT_BYTES)?;
+        }
         write_all_at(self.file.as_ref(), &checkpoint.encode(), self.turn as u64 * SLOT_BYTES)?;
         self.file.sync_data()?;
         self.generation = checkpoint.generation;

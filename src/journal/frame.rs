@@ -4,6 +4,7 @@
 //! header's checksum has been verified.
 
 use super::{JournalId, Position};
+use crate::planted::Bug;
 
 /// Frames begin at multiples of this, and nothing shorter is ever written, so that acknowledged bytes are never
 /// written again.
@@ -66,7 +67,7 @@ impl FrameHeader {
         bytes[40..48].copy_from_slice(&self.first.0.to_le_bytes());
         bytes[48..52].copy_from_slice(&self.payload_bytes.to_le_bytes());
         bytes[52..56].copy_from_slice(&self.chain.to_le_bytes());
-        self.crc = crc32c::crc32c(&bytes[..CRC_AT]);
+        self.crc = checksum(&bytes);
         bytes[CRC_AT..].copy_from_slice(&self.crc.to_le_bytes());
         bytes
     }
@@ -75,7 +76,7 @@ impl FrameHeader {
     pub fn decode(bytes: &[u8]) -> Option<FrameHeader> {
         let bytes = bytes.get(..FRAME_HEADER_BYTES)?;
         let crc = u32_at(bytes, CRC_AT);
-        let sound = bytes[0..4] == MAGIC && crc32c::crc32c(&bytes[..CRC_AT]) == crc;
+        let sound = bytes[0..4] == MAGIC && checksum(bytes) == crc;
         if !sound || u16::from_le_bytes([bytes[4], bytes[5]]) != VERSION {
             return None;
         }
@@ -118,6 +119,14 @@ impl FrameHeader {
             && u64::from(self.payload_bytes) >= smallest
             && self.first.0 < u64::MAX - u64::from(self.count)
     }
+}
+
+/// Of a whole header, but for the checksum itself.
+fn checksum(header: &[u8]) -> u32 {
+    if Bug::LengthOutsideTheChecksum.is_planted() {
+        return crc32c::crc32c_append(crc32c::crc32c(&header[..48]), &header[52..CRC_AT]);
+    }
+    crc32c::crc32c(&header[..CRC_AT])
 }
 
 /// Bytes that a frame with so much payload takes on disk.

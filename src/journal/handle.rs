@@ -114,7 +114,7 @@ pub fn open_stepped(
         identity: recovery.identity,
         corrupt_bytes: recovery.corrupt_bytes,
         torn_bytes: recovery.torn_bytes,
-        tags: Box::new(Tags::new(storage, segments)),
+        tags: Box::new(Tags::new(shared.clone(), segments)),
     };
     let identity = recovery.identity;
     let writer = Writer::new(shared.clone(), recovery.next);

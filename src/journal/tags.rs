@@ -1,21 +1,23 @@
 //! The tags of retained records, from the lists at each segment's end.
 //!
 //! In: the segments that a recovery found. Out: {tag, received-at}, newest first, one list at a time. Never happens: a
-//! body read; a list that is believed although its checksum does not hold (such a segment is walked instead).
+//! body read; a list that is believed although its checksum does not hold (such a segment is walked instead, and the
+//! damage told like any other).
 
 use std::io;
 use std::sync::Arc;
 
 use super::Tag;
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, Kind};
+use super::quarantine::Damage;
 use super::recovery::examine::{Subject, examine};
 use super::segment::{Entry, Name, decode_list};
-use super::shared::SegmentMeta;
-use super::storage::{File, Storage, read_full_at};
+use super::shared::{SegmentMeta, Shared, lock};
+use super::storage::{File, read_full_at};
 
 /// Reads lists lazily.
 pub struct Tags {
-    storage: Arc<dyn Storage>,
+    shared: Arc<Shared>,
     /// Not yet read, oldest first.
     segments: Vec<SegmentMeta>,
     /// Of the segment at hand, oldest first.
@@ -24,8 +26,8 @@ pub struct Tags {
 
 impl Tags {
     /// Of these segments, oldest first.
-    pub fn new(storage: Arc<dyn Storage>, segments: Vec<SegmentMeta>) -> Tags {
-        Tags { storage, segments, entries: Vec::new() }
+    pub fn new(shared: Arc<Shared>, segments: Vec<SegmentMeta>) -> Tags {
+        Tags { shared, segments, entries: Vec::new() }
     }
 }
 
@@ -38,7 +40,7 @@ impl Iterator for Tags {
                 return Some((entry.tag, entry.received_at_ms));
             }
             let meta = self.segments.pop()?;
-            match entries(self.storage.as_ref(), &meta) {
+            match entries(&self.shared, &meta) {
                 Ok(entries) => self.entries = entries,
                 // Dropped since: its records are older than what is wanted, or published and retained no more.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -50,17 +52,18 @@ impl Iterator for Tags {
     }
 }
 
-fn entries(storage: &dyn Storage, meta: &SegmentMeta) -> io::Result<Vec<Entry>> {
-    let file: Arc<dyn File> = Arc::from(storage.open(&Name::Segment(meta.number).path())?);
+fn entries(shared: &Shared, meta: &SegmentMeta) -> io::Result<Vec<Entry>> {
+    let file: Arc<dyn File> = Arc::from(shared.storage.open(&Name::Segment(meta.number).path())?);
     if let Some(entries) = read_list(file.as_ref(), meta)? {
         return Ok(entries);
     }
-    tracing::error!(
-        segment = meta.number,
-        "journal damaged: the list at a segment's end is broken, its records are read"
-    );
+    let bytes = file.byte_len()?;
+    let what = "the list at the end of a segment is broken, its records are not";
+    let damage = Damage { segment: meta.number, bytes: meta.data_end..bytes, positions: 0..0, what };
+    // The keeper tells and quarantines it.
+    lock(&shared.damages).push(damage);
     let subject = Subject {
-        bytes: file.byte_len()?,
+        bytes,
         file,
         number: meta.number,
         identity: meta.identity,

@@ -17,6 +17,7 @@ use super::shared::{SegmentMeta, Shared};
 use super::spares::{self, Spare};
 use super::storage::write_all_at;
 use super::{AppendError, Position};
+use crate::planted::Bug;
 
 /// What the batch buffer keeps between batches, bytes; more is given back after a large record.
 const BUFFER_BYTES_KEPT: usize = 2 << 20;
@@ -135,7 +136,7 @@ impl Writer {
         let header = encode_frame(&mut self.buffer, current, first, batch);
         let written = write_all_at(current.spare.file.as_ref(), &self.buffer, current.at).and_then(|()| {
             let started = Instant::now();
-            current.spare.file.sync_data()?;
+            sync(current)?;
             self.shared.metrics.batch_synced(started.elapsed());
             Ok(())
         });
@@ -226,6 +227,17 @@ impl Current {
             tracing::warn!(segment = closing.number, %error, "journal: closed segment keeps its full length");
         }
         Ok(())
+    }
+}
+
+fn sync(current: &Current) -> io::Result<()> {
+    let file = current.spare.file.as_ref();
+    if Bug::AckBeforeSync.is_planted() && current.batch.is_multiple_of(2) {
+        return Ok(());
+    }
+    match file.sync_data() {
+        Err(_) if Bug::SyncRetried.is_planted() => file.sync_data(),
+        outcome => outcome,
     }
 }
 

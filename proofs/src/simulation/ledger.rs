@@ -214,6 +214,16 @@ impl Ledger {
         }
     }
 
+    /// A reader went from one position to another and returned these records: nothing that must be there was passed over.
+    pub fn passed_over(&self, from: u64, until: u64, seen: &[Seen]) -> Result<(), Wrong> {
+        let missed =
+            self.at.range(from..until.max(from)).find(|(at, _)| !seen.iter().any(|seen| seen.position == **at));
+        match missed {
+            Some((position, id)) => Err(format!("LOST: a reader passed over record {id} at {position}")),
+            None => Ok(()),
+        }
+    }
+
     /// Judges a recovery, then takes what it found as the truth to keep from now on. Returns how many records rot
     /// took: the journal must have told of them.
     pub fn recovered(&mut self, found: &Found, rot: &Rot) -> Result<usize, Wrong> {

@@ -15,6 +15,7 @@ fn shape() -> Shape {
         capacity_bytes: 32 * SEGMENT_BYTES,
         retention_ms: 3_600_000,
         has_faults: false,
+        had_faults: false,
         has_rot: false,
     }
 }

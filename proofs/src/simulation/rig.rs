@@ -25,6 +25,8 @@ pub struct Shape {
     pub capacity_bytes: u64,
     pub retention_ms: u64,
     pub has_faults: bool,
+    /// As it was chosen, also when the faults have stopped.
+    pub had_faults: bool,
     pub has_rot: bool,
 }
 
@@ -32,13 +34,18 @@ impl Shape {
     pub fn choose(random: &mut Random) -> Shape {
         let segment_bytes: u64 = 64 << 10;
         let size_max_bytes = random.pick(&[5, 6, 8, 12]) * segment_bytes + segment_bytes / 2;
+        let capacities = [size_max_bytes * 2, size_max_bytes * 2, size_max_bytes - segment_bytes / 2];
+        let capacity_bytes = random.pick(&capacities);
+        let retention_ms = random.pick(&[0, 1_000, 60_000, 3_600_000, 86_400_000]);
+        let has_faults = random.chance(40);
         Shape {
             segment_bytes,
             size_max_bytes,
             // Sometimes the disk is full before `size_max` is.
-            capacity_bytes: random.pick(&[size_max_bytes * 2, size_max_bytes * 2, size_max_bytes - segment_bytes / 2]),
-            retention_ms: random.pick(&[0, 1_000, 60_000, 3_600_000, 86_400_000]),
-            has_faults: random.chance(40),
+            capacity_bytes,
+            retention_ms,
+            has_faults,
+            had_faults: has_faults,
             has_rot: random.chance(30),
         }
     }
@@ -107,7 +114,7 @@ impl Rig {
             synced: synced.0,
             tags: recovered.tags.collect(),
             met: Vec::new(),
-            may_have_gaps: shape.has_faults,
+            may_have_gaps: shape.had_faults,
             is_squeezed: shape.may_be_full(),
         };
         let mut reader = rig.journal.reader(Position(0));
@@ -168,18 +175,19 @@ impl Rig {
         Ok(answers.clone())
     }
 
-    /// At most `count` records from `from` on, and where the reader stands then.
-    pub fn read(&mut self, from: u64, count: u64) -> Result<(Vec<Seen>, u64), Wrong> {
+    /// At most `count` records from `from` on, where the reader stands then, and why it went no further.
+    pub fn read(&mut self, from: u64, count: u64) -> (Vec<Seen>, u64, Option<Wrong>) {
         let mut reader = self.journal.reader(Position(from));
         let mut seen = Vec::new();
         for _ in 0..count {
-            match next(&mut reader)? {
-                Some(Met::Record(record)) => seen.push(record),
-                Some(Met::Damaged { .. }) => {}
-                None => break,
+            match next(&mut reader) {
+                Ok(Some(Met::Record(record))) => seen.push(record),
+                Ok(Some(Met::Damaged { .. })) => {}
+                Ok(None) => break,
+                Err(error) => return (seen, reader.position().0, Some(error)),
             }
         }
-        Ok((seen, reader.position().0))
+        (seen, reader.position().0, None)
     }
 
     pub fn mark(&mut self, lanes: Vec<LaneMark>) {

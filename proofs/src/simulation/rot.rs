@@ -40,6 +40,13 @@ pub fn strike(disk: &SimDisk, ledger: &Ledger, random: &mut Random) -> (Rot, Str
     (rot, told)
 }
 
+/// Turns one bit over, and says what it may take.
+pub fn strike_at(disk: &SimDisk, ledger: &Ledger, path: &str, bit: u64) -> Rot {
+    let bytes = disk.bytes(path).expect("the driver strikes files that are there");
+    disk.flip(path, bit);
+    judge(path, bit as usize / 8, &places(&bytes, ledger), ledger)
+}
+
 /// Half of the time in or just before a payload, else anywhere.
 fn choose(bytes: &[u8], places: &[Place], random: &mut Random) -> usize {
     if places.is_empty() || random.chance(40) {

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::{Figure, Order};
 
+use super::rot_walk;
 use super::scene::{self, CutPlan, Failure, Outcome};
 
 /// Deaths in one scene.
@@ -28,12 +29,14 @@ pub fn prove(order: &Order) -> Result<Figure, String> {
     }
     let began = Instant::now();
     let walk = walk_through()?;
+    let turned = rot_walk::walk()?;
     let total = run_many(order, began)?;
     let more = format!(
-        "{} with rot, {} poisoned, {} refused for room; {} of them from a cut at each of {} changes",
-        total.rotten, total.poisoned, total.full, walk.recoveries, walk.cuts
+        "{} with rot by chance, {} damaged places found whole in quarantine, {} poisoned, {} refused for room; {} from a cut at each of {} changes; {turned} with \
+         rot at one bit after the other",
+        total.rotten, total.copies, total.poisoned, total.full, walk.recoveries, walk.cuts
     );
-    Ok(Figure { count: walk.recoveries + total.recoveries, unit: "recoveries", none: "lost", more })
+    Ok(Figure { count: walk.recoveries + turned + total.recoveries, unit: "recoveries", none: "lost", more })
 }
 
 /// One scene, every call on the disk printed where it fails. `CUT=n` beside it: the power is cut at that change alone.
@@ -108,6 +111,7 @@ impl Outcome {
         self.rotten += other.rotten;
         self.poisoned += other.poisoned;
         self.full += other.full;
+        self.copies += other.copies;
     }
 }
 

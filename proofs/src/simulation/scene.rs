@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use retell_bridge::journal::{AppendError, LaneMark, Position};
 
+use super::copies::Copies;
 use super::disk::{Call, EIO, ENOSPC, End, Failed, Fault, SimDisk};
 use super::ledger::{Ledger, Rot, Wrong};
 use super::rig::{NotOpen, Rig, Shape};
@@ -25,6 +26,8 @@ pub struct Outcome {
     pub rotten: u64,
     pub poisoned: u64,
     pub full: u64,
+    /// Files in quarantine that were compared with what was damaged.
+    pub copies: u64,
 }
 
 /// A scene that failed.
@@ -146,6 +149,7 @@ impl Scene {
 
     /// `None` where the power was cut, or a fault struck, before the recovery ended.
     fn recover(&mut self, rot: &Rot) -> Result<Option<Rig>, Wrong> {
+        let copies = self.shape.has_rot.then(|| Copies::before(&self.disk));
         let opened = Rig::open(&self.disk, &self.shape, self.now_ms, &mut self.random);
         let has_trouble = self.disk.is_down() || !self.disk.failed().is_empty();
         let (rig, found) = match opened {
@@ -186,6 +190,9 @@ impl Scene {
         let cut = !rot.tail.is_empty() && rig.torn_bytes() > 0;
         if taken > 0 && rig.told_bytes() == 0 && !cut && !copied {
             return Err(format!("{taken} records are gone by rot, and nothing was said"));
+        }
+        if let Some(copies) = copies {
+            self.outcome.copies += copies.check(&self.disk)?;
         }
         self.rot_waits = false;
         self.copy_failed = false;
@@ -277,9 +284,20 @@ impl Scene {
 
     /// One lane's publisher reads on; what it read is settled.
     fn publish_lane(&mut self, rig: &mut Rig, lane: usize, count: u64) -> Result<(), Wrong> {
-        let (seen, position) = rig.read(self.lanes[lane].position.0, count)?;
+        let from = self.lanes[lane].position.0;
+        let (seen, position, error) = rig.read(from, count);
         for record in &seen {
             self.ledger.read(record)?;
+        }
+        if !self.shape.has_rot {
+            self.ledger.passed_over(from, position, &seen)?;
+        }
+        if let Some(error) = error {
+            // A read that fails is tried again; nothing is skipped meanwhile.
+            if !self.has_failed_read() && !self.disk.is_down() {
+                return Err(error);
+            }
+            self.note(format!("lane {lane} cannot read on: {error}"));
         }
         self.note(format!("lane {lane} publishes {} records, up to {position}", seen.len()));
         self.lanes[lane].position = Position(position);
@@ -316,8 +334,20 @@ impl Scene {
         if !self.shape.has_faults {
             return;
         }
-        let call =
-            self.random.pick(&[Call::Write, Call::Sync, Call::Sync, Call::Create, Call::Rename, Call::SyncFolder]);
+        let call = self.random.pick(&[
+            Call::Write,
+            Call::Sync,
+            Call::Sync,
+            Call::Create,
+            Call::Rename,
+            Call::SyncFolder,
+            Call::Read,
+            Call::Read,
+            Call::Open,
+            Call::List,
+            Call::SetLen,
+            Call::Remove,
+        ]);
         let fault = Fault { call, countdown: self.random.between(1, 8), errno: self.random.pick(&[EIO, EIO, ENOSPC]) };
         self.note(format!("{fault:?}"));
         self.disk.set_fault(Some(fault));
@@ -372,6 +402,10 @@ impl Scene {
 
     fn has_failed_copy(&self) -> bool {
         self.disk.failed().iter().any(|failed| failed.path.starts_with("quarantine"))
+    }
+
+    fn has_failed_read(&self) -> bool {
+        self.disk.failed().iter().any(|failed| matches!(failed.call, Call::Read | Call::Open | Call::List))
     }
 
     fn keep_calls(&mut self) {

@@ -25,6 +25,7 @@ use super::shared::SegmentMeta;
 use super::spares::Spares;
 use super::storage::{File, Storage};
 use super::{JournalId, LaneMark, OpenError, Options, Position, dead};
+use crate::planted::Bug;
 use survey::{Found, Survey};
 
 /// What a recovery found and left behind.
@@ -106,7 +107,10 @@ impl Recoverer<'_> {
         let mut segments = self.take_segments(used, &mut spares, leftover, identity.unwrap_or(new_identity))?;
         self.look_for_gaps(&segments);
         let end = segments.iter().map(|meta| meta.end).max();
-        let next = end.unwrap_or(Position(1)).max(self.synced_up_to);
+        let mut next = end.unwrap_or(Position(1)).max(self.synced_up_to);
+        if Bug::PositionReusedAfterACut.is_planted() {
+            next = end.unwrap_or(next);
+        }
         let (identity, previous) = match identity.filter(|_| !self.is_end_lost(end)) {
             Some(identity) => (identity, identity),
             None if is_fresh => (new_identity, new_identity),

@@ -18,6 +18,7 @@ use super::examine::{Examined, Subject, examine};
 use super::segments::Begin;
 use super::survey::Found;
 use super::{Recoverer, failed, failed_at};
+use crate::planted::Bug;
 
 /// Writes frames of records that stand already under their positions.
 struct Rewriter<'f> {
@@ -144,7 +145,10 @@ impl Recoverer<'_> {
         spares: &mut VecDeque<Spare>,
         identity: JournalId,
     ) -> Result<SegmentMeta, OpenError> {
-        let (path, new) = (Name::Segment(found.number).path(), Name::Rewrite(found.number).path());
+        let (path, mut new) = (Name::Segment(found.number).path(), Name::Rewrite(found.number).path());
+        if Bug::AppendToAnOldFile.is_planted() {
+            new.clone_from(&path);
+        }
         let identity = found.identity().unwrap_or(identity);
         // Closed from its first byte on: no length of an open file, so that the next start does not rewrite it again.
         let header = SegmentHeader {

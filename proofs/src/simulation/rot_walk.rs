@@ -1,0 +1,113 @@
+//! Rot at every bit of a small journal's segments, one at a time: each is told.
+//!
+//! In: nothing; the journal is always the same. Out: how many bits were turned over, each followed by a recovery that was
+//! judged. Never happens: a bit that counts although nothing could depend on it (padding between frames, the unused rest of
+//! a block).
+
+use std::ops::Range;
+
+use super::disk::{End, SimDisk};
+use super::ledger::{Ledger, Wrong};
+use super::rig::{NotOpen, Rig, Shape};
+use super::rot;
+use super::scene::START_MS;
+use crate::random::Random;
+
+const SEGMENT_BYTES: u64 = 64 << 10;
+const BLOCK_BYTES: usize = 4096;
+/// Lengths of the parts, as the head of the journal's module documents them.
+const SEGMENT_HEADER_BYTES: usize = 68;
+const FRAME_HEADER_BYTES: usize = 64;
+const FRAME_MAGIC: &[u8] = b"RBfr";
+const PAYLOAD_LENGTH_AT: usize = 48;
+/// Of records, and of the list at a segment's end, one bit of so many is turned over; of headers every one.
+const PAYLOAD_STRIDE_BITS: usize = 61;
+
+/// How many bits were turned over.
+pub fn walk() -> Result<u64, Wrong> {
+    let (disk, _) = build()?;
+    let files: Vec<String> = disk.names("journal").into_iter().filter(|name| name.ends_with(".segment")).collect();
+    let mut turned = 0;
+    for name in files {
+        let path = format!("journal/{name}");
+        let bytes = disk.bytes(&path).expect("it was listed just now");
+        for bit in bits(&bytes) {
+            strike(&path, bit).map_err(|wrong| format!("bit {bit} of {path} turned over: {wrong}"))?;
+            turned += 1;
+        }
+    }
+    Ok(turned)
+}
+
+/// A closed segment, an open one behind it, and a process that was killed.
+fn build() -> Result<(SimDisk, Ledger), Wrong> {
+    let mut random = Random::new(11);
+    let (disk, mut ledger) = (SimDisk::new(random.split(), shape().capacity_bytes), Ledger::new());
+    let (mut rig, found) = open(&disk)?;
+    ledger.recovered(&found, &super::ledger::Rot::default())?;
+    for batch in 0..20 {
+        let ids: Vec<usize> =
+            (0..1 + batch % 3).map(|_| ledger.make(100 + 2_500 * (batch % 2), START_MS, batch, &mut random)).collect();
+        let records: Vec<_> = ids.iter().map(|id| ledger.known(*id).clone()).collect();
+        let answers = rig.write(&disk, &records, START_MS)?;
+        for (id, answer) in ids.iter().zip(answers) {
+            let answer = answer.ok_or("a record was never answered")?;
+            ledger.answered(*id, answer.map(|position| position.0))?;
+        }
+    }
+    rig.turn(START_MS + 1);
+    ledger.checkpoint_synced();
+    drop(rig);
+    disk.restart(End::Killed);
+    Ok((disk, ledger))
+}
+
+fn shape() -> Shape {
+    Shape {
+        segment_bytes: SEGMENT_BYTES,
+        size_max_bytes: 16 * SEGMENT_BYTES,
+        capacity_bytes: 32 * SEGMENT_BYTES,
+        retention_ms: 3_600_000,
+        has_faults: false,
+        had_faults: false,
+        has_rot: true,
+    }
+}
+
+fn open(disk: &SimDisk) -> Result<(Rig, super::ledger::Found), Wrong> {
+    Rig::open(disk, &shape(), START_MS, &mut Random::new(7)).map_err(|error| match error {
+        NotOpen::Trouble(error) | NotOpen::NoRoom(error) => format!("the journal does not open: {error}"),
+        NotOpen::Wrong(wrong) => wrong,
+    })
+}
+
+fn strike(path: &str, bit: usize) -> Result<(), Wrong> {
+    let (disk, mut ledger) = build()?;
+    let rot = rot::strike_at(&disk, &ledger, path, bit as u64);
+    let (rig, found) = open(&disk)?;
+    ledger.recovered(&found, &rot)?;
+    if rig.told_bytes() == 0 && rig.torn_bytes() == 0 {
+        return Err("nothing was said".to_owned());
+    }
+    Ok(())
+}
+
+/// Every bit of headers and frames that something depends on.
+fn bits(bytes: &[u8]) -> Vec<usize> {
+    let mut bits: Vec<usize> = of_bytes(0..SEGMENT_HEADER_BYTES, 1).collect();
+    let mut at = BLOCK_BYTES;
+    while bytes.get(at..at + FRAME_MAGIC.len()) == Some(FRAME_MAGIC) {
+        let length = &bytes[at + PAYLOAD_LENGTH_AT..at + PAYLOAD_LENGTH_AT + 4];
+        let length = u32::from_le_bytes(length.try_into().expect("four bytes")) as usize;
+        let payload = at + FRAME_HEADER_BYTES..at + FRAME_HEADER_BYTES + length;
+        bits.extend(of_bytes(at..payload.start, 1));
+        at = payload.end.next_multiple_of(BLOCK_BYTES);
+        bits.extend(of_bytes(payload, PAYLOAD_STRIDE_BITS));
+    }
+    // A spare has a header and no frame: rot there costs the spare alone, which is no event.
+    if bits.len() == SEGMENT_HEADER_BYTES * 8 { Vec::new() } else { bits }
+}
+
+fn of_bytes(bytes: Range<usize>, stride_bits: usize) -> impl Iterator<Item = usize> {
+    (bytes.start * 8..bytes.end * 8).step_by(stride_bits)
+}
