@@ -15,6 +15,7 @@
 //! | [`disks`] | a disk that is full, slow or failing |
 //! | [`abuse`] | slow and hostile senders beside honest ones |
 //! | [`fuzz`] | bytes that nobody wrote, in every parser |
+//! | [`keys`] | a key file caught while it is being written |
 //! | [`planted`] | bugs put in on purpose, each to be caught by the proof that is meant to |
 //! | [`concurrency`] | the hand-overs between threads, under every schedule that a checker chooses |
 //!
@@ -42,17 +43,20 @@ pub mod abuse;
 
 pub mod fuzz;
 
+pub mod keys;
+
 pub mod planted;
 
 pub mod concurrency;
 
 pub mod command;
 pub mod published;
+pub mod rebuilt;
 
 pub use figure::{Effort, Figure, Order, Proof};
 
 /// All of them, in the order of `docs/proofs.md`.
-pub const PROOFS: [Proof; 11] = [
+pub const PROOFS: [Proof; 12] = [
     Proof {
         name: "judge",
         claim: "the judge sees each kind of loss, change, invention, disorder and leak",
@@ -106,6 +110,12 @@ pub const PROOFS: [Proof; 11] = [
         claim: "no bytes on disk or from outside make a parser panic, hang or take what was not written",
         is_in_test_command: false,
         run: fuzz::prove,
+    },
+    Proof {
+        name: "keys",
+        claim: "a key file that is empty, missing, unreadable or half-written takes no good key out of force",
+        is_in_test_command: true,
+        run: keys::prove,
     },
     Proof {
         name: "planted",

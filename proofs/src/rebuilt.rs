@@ -1,0 +1,71 @@
+//! This program once more, built with a feature: bugs planted, or locks under a checker.
+//!
+//! In: the name of a binary of this crate and its feature. Out: what it printed, and how it ended. Never happens: a build
+//! that is taken for the one with the feature; a run without an end.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A binary of this crate that needs a feature.
+#[derive(Debug, Clone, Copy)]
+pub struct Rebuilt {
+    pub bin: &'static str,
+    pub feature: &'static str,
+}
+
+/// What a run came to.
+pub struct Ended {
+    pub status: ExitStatus,
+    /// Everything on standard output.
+    pub text: String,
+}
+
+impl Rebuilt {
+    /// Builds it, in the profile of the proofs; where it lies.
+    pub fn build(self) -> Result<PathBuf, String> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let arguments = ["build", "--quiet", "--profile", "proof", "-p", "proofs", "--no-default-features"];
+        let output = Command::new(cargo)
+            .args(arguments)
+            .args(["--features", self.feature, "--bin", self.bin])
+            .current_dir(support::tools::root())
+            .output()
+            .map_err(|error| format!("cargo cannot be run: {error}; it comes with Rust"))?;
+        if !output.status.success() {
+            return Err(format!("{} was not built:\n{}", self.bin, String::from_utf8_lossy(&output.stderr)));
+        }
+        Ok(support::tools::binary(self.bin))
+    }
+
+    /// Runs it with `arguments` and `variables`; after `within` it is ended, which is an error.
+    pub fn run(self, arguments: &[String], variables: &[(&str, &str)], within: Duration) -> Result<Ended, String> {
+        // Into a file: a pipe that nobody reads would hold up what prints a long story.
+        let folder = support::tools::folder(self.bin);
+        let path = folder.join("out");
+        let out = std::fs::File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut child = Command::new(support::tools::binary(self.bin))
+            .args(arguments)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("{} cannot be run: {error}", self.bin))?;
+        let began = Instant::now();
+        let status = loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) if began.elapsed() < within => std::thread::sleep(Duration::from_millis(20)),
+                _ => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Err(format!("{} {} did not end within {within:?}", self.bin, arguments.join(" ")));
+                }
+            }
+        };
+        let text = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let _ = std::fs::remove_dir_all(&folder);
+        Ok(Ended { status, text: String::from_utf8_lossy(&text).into_owned() })
+    }
+}
