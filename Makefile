@@ -1,6 +1,6 @@
 # The verbs of this project; `make help` lists them with their sentences.
 .DEFAULT_GOAL := help
-.PHONY: help dev test quick lint simulate kafka deploy tools licences
+.PHONY: help dev test quick lint simulate prove prove-long proofs kafka deploy tools licences
 
 help: ## Show this list.
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,12 +15,24 @@ quick: ## The tests that need nothing but Rust; under a minute.
 	cargo test
 
 lint: ## Formatting, clippy and the documentation, without a warning.
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --profile proof --no-default-features -p proofs -p support --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 
-simulate: ## Crash the journal 100,000 times on a simulated disk.
-	cargo run --profile proof -p proofs -- run simulation
+simulate: proofs ## Crash the journal 100,000 times on a simulated disk.
+	target/proof/proofs run simulation
+
+prove: proofs ## Run every proof of docs/proofs.md at the size that each commit gets; needs root, strace, xfsprogs, cargo-fuzz.
+	tests/tools/fetch-kafka.sh
+	target/proof/proofs run
+
+prove-long: proofs ## Run every proof for FOR=8h in all (PROOFS="power kills" for some), and add the figures to docs/proofs.md.
+	tests/tools/fetch-kafka.sh
+	target/proof/proofs long --for $(or $(FOR),8h) $(PROOFS)
+
+proofs: ## Build the proofs and the bridge that they try, and do nothing else.
+	cargo build --profile proof --no-default-features -p proofs -p retell-bridge
 
 kafka: ## The tests against a real Apache Kafka, which they start themselves.
 	tests/tools/fetch-kafka.sh
