@@ -162,16 +162,7 @@ impl Bridge {
         if disk.is_down() || self.journal.is_poisoned() {
             return;
         }
-        for name in disk.names("dead") {
-            if self.dead_letters.contains(&name) {
-                continue;
-            }
-            let letter = name.strip_suffix(".dead").and_then(|name| journal::dead::read(disk, name).ok());
-            if let Some(letter) = letter.as_deref().and_then(marks::dead_letter) {
-                judge.ask().kept_on_disk(&name, &letter);
-                self.dead_letters.insert(name);
-            }
-        }
+        judge_dead_letters(&self.world, &mut self.dead_letters);
         let checkpoint = disk.bytes("journal/checkpoint").and_then(|bytes| marks::newest(&bytes));
         if let Some((generation, lanes)) = checkpoint.filter(|(generation, _)| *generation != self.generation) {
             self.generation = generation;
@@ -264,9 +255,25 @@ fn judge_recovery(
             Err(error) => return Err(error.to_string()),
         }
     }
+    // Some were kept when nobody could look any more.
+    judge_dead_letters(world, &mut BTreeSet::new());
     let dead_letters = world.disk.names("dead").into_iter().collect();
     let (lanes, oldest) = (&recovered.lanes[..], recovered.oldest.0);
     let found = Found { lanes, oldest, records, dead_letters };
     world.judge.ask().recovered(&found, &settings.topics, world.clock.jumps());
     Ok(())
+}
+
+/// Lets the judge see the dead letters on the disk that are not among the `known`.
+fn judge_dead_letters(world: &World, known: &mut BTreeSet<String>) {
+    for name in world.disk.names("dead") {
+        if known.contains(&name) {
+            continue;
+        }
+        let letter = name.strip_suffix(".dead").and_then(|name| journal::dead::read(&world.disk, name).ok());
+        if let Some(letter) = letter.as_deref().and_then(marks::dead_letter) {
+            world.judge.ask().kept_on_disk(&name, &letter);
+            known.insert(name);
+        }
+    }
 }

@@ -189,7 +189,9 @@ impl Scene {
         self.world.clock.set_skew_ms(0);
         self.world.disk.set_fault(None);
         self.world.disk.cut_at(None);
-        self.world.disk.set_capacity_bytes(2 * self.capacity_bytes);
+        // Dead letters on the disk stay, and may have filled it: more room is what an operator gives.
+        self.settings.journal.size_max_bytes += 4 << 20;
+        self.world.disk.set_capacity_bytes(2 * self.capacity_bytes + (8 << 20));
         (self.is_squeezed, self.cuts_after_an_answer) = (false, false);
     }
 }
