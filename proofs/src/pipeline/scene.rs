@@ -326,6 +326,7 @@ impl Scene {
         if let Some(bridge) = self.bridge.take() {
             self.outcome.poisoned += u64::from(bridge.is_poisoned());
             drop(bridge);
+            self.world.kafka.cluster().forget_producer();
         }
         self.waiting.clear();
         self.world.disk.restart(end);

@@ -127,7 +127,6 @@ impl Kafka {
 
     /// A producer for a new process.
     pub fn producer(&self) -> Box<Scripted> {
-        self.cluster().forget_producer();
         Box::new(Scripted::new(self.clone()))
     }
 }
@@ -163,7 +162,7 @@ impl Cluster {
     }
 
     /// What the broker can have got of the old producer's queues without anyone being told, then nothing of it is left.
-    fn forget_producer(&mut self) {
+    pub fn forget_producer(&mut self) {
         self.write_some_unheard();
         self.queues.clear();
         self.receipts.clear();
