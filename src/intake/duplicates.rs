@@ -22,6 +22,7 @@ use hashbrown::HashTable;
 use tokio::sync::oneshot;
 
 use crate::journal::{AppendError, Tag};
+use crate::planted::Bug;
 
 /// What the journal said of a first copy.
 pub(super) type Outcome = Result<(), AppendError>;
@@ -77,7 +78,8 @@ impl Duplicates {
         if let Some(number) = index.find(&tag) {
             let first_received_at_ms = index.slot(number).received_at_ms;
             if received_at_ms.abs_diff(first_received_at_ms) <= self.window_ms {
-                let Some(waiting) = index.unsettled.get_mut(&number) else {
+                let unsettled = index.unsettled.get_mut(&number);
+                let Some(waiting) = unsettled.filter(|_| !Bug::DuplicateBeforeItIsDurable.is_planted()) else {
                     return Admission::Duplicate { first_received_at_ms };
                 };
                 let (sender, outcome) = oneshot::channel();
@@ -98,7 +100,7 @@ impl Duplicates {
     fn settle(&self, number: u32, outcome: Option<Outcome>) {
         let mut index = self.index();
         let waiting = index.unsettled.remove(&number);
-        if !matches!(outcome, Some(Ok(()))) {
+        if !matches!(outcome, Some(Ok(()))) && !Bug::EntryLeftByARefusedCopy.is_planted() {
             index.forget(number);
             index.drop_forgotten_newest();
         }

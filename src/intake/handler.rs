@@ -11,20 +11,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use tokio::sync::oneshot;
 
 use super::answer::{Kept, No};
+use super::clerk::{Clerk, NotKept};
 use super::connection::{Connection, Standing};
-use super::duplicates::{Admission, Duplicates, Outcome, Ticket};
 use super::refused::Refused;
 use super::registry::Registry;
 use super::request::{Held, Request};
 use super::routes::{Route, Routes, Source};
 use super::voice::{Voice, Whose};
-use super::{Keep, address, body, unsigned};
-use crate::event::{Event, Identity, Kind};
+use super::{address, body, unsigned};
+use crate::event::Event;
 use crate::health::Health;
-use crate::journal::Append;
 use crate::metrics::Metrics;
 use crate::signature;
 
@@ -33,8 +31,7 @@ pub(super) struct Desk {
     pub routes: Routes,
     pub body_max_bytes: usize,
     pub registry: Arc<Registry>,
-    pub duplicates: Arc<Duplicates>,
-    pub keep: Keep,
+    pub clerk: Clerk,
     pub voice: Arc<Voice>,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
@@ -89,7 +86,7 @@ impl Desk {
         let (body, held) = body::read(request, payload, promised_bytes, self.body_max_bytes).await?;
         let event = self.authenticate(source, http, body, request)?;
         request.connection().prove();
-        self.keep(source, event, held, request).await.map_err(No::from)
+        self.keep(event, held, request).await.map_err(No::from)
     }
 
     fn check_head(
@@ -144,56 +141,14 @@ impl Desk {
     /// Keeps an event, or waits for its first copy.
     ///
     /// Dropped early, it leaves a queued event to the journal: whether it is kept is then known to the index alone.
-    async fn keep(
-        &self,
-        source: &Arc<Source>,
-        event: Event,
-        held: Held,
-        request: &Request<'_>,
-    ) -> Result<Kept, Refused> {
-        let peek = event.peek();
-        let (id, kind) = (event.identity(&peek), peek.kind());
-        let (outcome, first_received_at_ms) = match self.duplicates.admit(id.0, event.received_at_ms()) {
-            Admission::Duplicate { first_received_at_ms } => {
-                return Ok(Kept { id, kind, first_received_at_ms: Some(first_received_at_ms) });
-            }
-            Admission::Waiting { first_received_at_ms, outcome } => {
-                drop(held);
-                (outcome, Some(first_received_at_ms))
-            }
-            Admission::First(ticket) => (self.queue(source, &event, (id, kind), ticket, held)?, None),
-        };
-        drop(event);
-        let written = request.until_verdict(outcome).await.map_err(|_verdict| Refused::Late)?;
-        written.map_err(|_| Refused::JournalGone)?.map_err(Refused::Journal)?;
-        Ok(Kept { id, kind, first_received_at_ms })
-    }
-
-    /// Queues a first copy in the journal, whose writer alone says from then on what became of it.
-    fn queue(
-        &self,
-        source: &Arc<Source>,
-        event: &Event,
-        (id, kind): (Identity, Kind),
-        ticket: Ticket,
-        held: Held,
-    ) -> Result<oneshot::Receiver<Outcome>, Refused> {
-        let (sender, outcome) = oneshot::channel();
-        let (metrics, source) = (self.metrics.clone(), source.clone());
-        let done = move |written: Result<_, _>| {
-            let written: Outcome = written.map(|_position| ());
-            drop(held);
-            ticket.settle(written);
-            if written.is_ok() {
-                metrics.event_received(&source.name, kind.name(), now_ms());
-            }
-            // The client may have left.
-            let _ = sender.send(written);
-        };
-        let (received_at_ms, payload) = (event.received_at_ms(), event.encode());
-        // A refusal drops `done`, and with it the ticket: the entry goes.
-        (self.keep)(Append { tag: id.0, received_at_ms, payload, done: Box::new(done) }).map_err(Refused::Journal)?;
-        Ok(outcome)
+    async fn keep(&self, event: Event, held: Held, request: &Request<'_>) -> Result<Kept, Refused> {
+        let mut taken = self.clerk.take(event, held).map_err(Refused::Journal)?;
+        let written = request.until_verdict(&mut taken).await.map_err(|_verdict| Refused::Late)?;
+        written.map_err(|not_kept| match not_kept {
+            NotKept::Journal(error) => Refused::Journal(error),
+            NotKept::Gone => Refused::JournalGone,
+        })?;
+        Ok(Kept { id: taken.id, kind: taken.kind, first_received_at_ms: taken.first_received_at_ms })
     }
 }
 

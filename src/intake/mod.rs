@@ -29,6 +29,7 @@
 mod address;
 mod answer;
 mod body;
+mod clerk;
 mod connection;
 mod duplicates;
 mod handler;
@@ -55,6 +56,7 @@ use crate::journal::{Append, AppendError, Tag};
 use crate::metrics::Metrics;
 use crate::signature::ApiKey;
 
+pub use clerk::{Clerk, NotKept, Taken};
 pub use keys::{KeyFileError, keys_of_file};
 pub use routes::without_slash;
 pub use voice::{Observer, Seen};

@@ -19,7 +19,7 @@ use actix_web::{App, HttpRequest};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
-use super::duplicates::Duplicates;
+use super::clerk::Clerk;
 use super::handler::{self, Desk};
 use super::keys::{KeyFile, Keys};
 use super::registry::{Registry, SPARE, SWEEP_EVERY};
@@ -56,16 +56,15 @@ pub(super) fn prepare(
         keys.in_force().iter().for_each(|key| metrics.expect_key(&source.name, key.fingerprint()));
         sources.push((source.path.clone(), Source::new(source, keys)));
     }
-    let duplicates = Duplicates::new(options.duplicates_window, options.duplicates_events_max);
-    duplicates.recover(recovered, handler::now_ms());
+    let index = (options.duplicates_window, options.duplicates_events_max);
+    let clerk = Clerk::new(index, recovered, handler::now_ms(), keep, metrics.clone());
     let registry =
         Registry::new(options.connections_max, options.in_flight_max_bytes, options.answer_within, metrics.clone());
     let desk = Desk {
         routes: Routes::new(sources.into_iter(), options.health_path, options.trusted_proxies),
         body_max_bytes: options.body_max_bytes,
         registry: Arc::new(registry),
-        duplicates: Arc::new(duplicates),
-        keep,
+        clerk,
         voice: Arc::new(Voice::new(metrics.clone(), options.observer)),
         metrics,
         health,

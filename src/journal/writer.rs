@@ -135,6 +135,11 @@ impl Writer {
         let first = self.next;
         let header = encode_frame(&mut self.buffer, current, first, batch);
         let written = write_all_at(current.spare.file.as_ref(), &self.buffer, current.at).and_then(|()| {
+            if Bug::PublishBeforeSync.is_planted() {
+                let data_end = current.at + header.disk_bytes();
+                self.shared.put_segment(SegmentMeta { data_end, ..current.meta(header.end(), false) });
+                self.shared.set_synced(header.end());
+            }
             let started = Instant::now();
             sync(current)?;
             self.shared.metrics.batch_synced(started.elapsed());

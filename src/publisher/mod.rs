@@ -23,6 +23,7 @@
 //! | `census` | what waits |
 //! | `report` | metrics, health, log lines |
 //! | `core` | one step of all this, at a given time |
+//! | `stepped` | the same for whoever has the thread |
 //!
 //! Never happens: a mark ahead of a receipt or a safe dead letter; a record that a lane skips; something behind a failed
 //! delivery that is let past it on the same topic; memory that grows with the backlog; a dependence of the intake on any
@@ -42,6 +43,7 @@ mod report;
 mod retry;
 mod routing;
 mod source;
+mod stepped;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -56,20 +58,11 @@ pub use producer::{
     TopicState,
 };
 pub use routing::{Route, Router, Topics};
+pub use stepped::{Stepped, Wait, open_stepped};
 
 use crate::health::Health;
 use crate::journal::{Journal, Recovered};
 use crate::metrics::Metrics;
-
-use self::core::{Core, Now, Pace};
-use self::source::Source;
-
-/// Longest wait for something new to publish.
-const IDLE_WAIT: Duration = Duration::from_millis(50);
-/// Wait for receipts while they come.
-const RECEIPTS_WAIT: Duration = Duration::from_millis(1);
-/// Wait for receipts while none come.
-const SILENT_WAIT: Duration = Duration::from_millis(5);
 
 /// The running publisher: one thread.
 pub struct Publisher {
@@ -94,13 +87,12 @@ impl Publisher {
         metrics: Arc<Metrics>,
         health: Arc<Health>,
     ) -> std::io::Result<Publisher> {
-        let (router, source) = (Router::new(topics), Source::of(journal));
         let began = Instant::now();
-        let start = (&recovered.lanes[..], recovered.oldest);
-        let core = Core::new(router, source, producer, start, metrics, health, now(began));
+        let (wall_ms, mono) = now(began);
+        let stepped = open_stepped(topics, producer, journal, recovered, metrics, health, wall_ms, mono);
         let orders = Arc::new(Orders::default());
         let given = Arc::clone(&orders);
-        let thread = std::thread::Builder::new().name("publisher".into()).spawn(move || run(core, &given, began))?;
+        let thread = std::thread::Builder::new().name("publisher".into()).spawn(move || run(stepped, &given, began))?;
         Ok(Publisher { orders, thread })
     }
 
@@ -131,26 +123,27 @@ impl Orders {
     }
 }
 
-fn run(mut core: Core, orders: &Orders, began: Instant) -> u64 {
+fn run(mut publisher: Stepped, orders: &Orders, began: Instant) -> u64 {
     let mut wait = Duration::ZERO;
     loop {
-        let pace = core.step(now(began), wait);
-        if orders.stop_by().is_some_and(|deadline| Instant::now() >= deadline || core.is_done()) {
-            return core.finish(now(began));
+        let (wall_ms, mono) = now(began);
+        let next = publisher.step(wall_ms, mono, wait);
+        if orders.stop_by().is_some_and(|deadline| Instant::now() >= deadline || publisher.is_done()) {
+            let (wall_ms, mono) = now(began);
+            return publisher.finish(wall_ms, mono);
         }
-        wait = match pace {
-            Pace::Busy => Duration::ZERO,
-            Pace::Receipts { lately: true } => RECEIPTS_WAIT,
-            Pace::Receipts { lately: false } => SILENT_WAIT,
-            Pace::Synced(from) => {
-                core.wait_synced(from, IDLE_WAIT);
+        wait = match next {
+            Wait::Receipts(at_most) => at_most,
+            Wait::Synced { from, at_most } => {
+                publisher.core.wait_synced(from, at_most);
                 Duration::ZERO
             }
         };
     }
 }
 
-fn now(began: Instant) -> Now {
+/// Unix milliseconds, and the time since `began`.
+fn now(began: Instant) -> (u64, Duration) {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { wall_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX), mono: began.elapsed() }
+    (u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX), began.elapsed())
 }

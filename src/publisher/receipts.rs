@@ -8,6 +8,7 @@ use super::core::{Core, Now};
 use super::dead_letters;
 use super::feed::untoken;
 use super::{Action, DeliveryError, PURGED, Receipt};
+use crate::planted::Bug;
 
 /// How long records may take to come back before batches are given up for now.
 const DRAIN_FOR: Duration = Duration::from_secs(2);
@@ -64,7 +65,7 @@ impl Core {
                     lane.rewind(head);
                 }
             }
-            Action::SetAside(reason) if self.renewal.is_alone() => {
+            Action::SetAside(reason) if self.renewal.is_alone() || Bug::WholeBatchSetAside.is_planted() => {
                 if lane.window.refused(number, reason) {
                     lane.rewind(head);
                     self.renewal.verdict(now);

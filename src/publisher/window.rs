@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::journal::Position;
+use crate::planted::Bug;
 
 /// One delivery on its way.
 #[derive(Debug)]
@@ -151,7 +152,12 @@ impl Window {
     fn settled(&mut self, number: u64) -> Settled {
         let flight = &self.flights[(number - self.first) as usize];
         let settled = Settled { position: flight.position, received_at_ms: flight.received_at_ms };
-        while self.flights.front().is_some_and(|flight| flight.fate == Fate::Settled) {
+        let has_gap = |first: u64| first <= number && Bug::CheckpointWithAGap.is_planted();
+        while let Some(flight) = self.flights.front()
+            && (flight.fate == Fate::Settled || has_gap(self.first))
+        {
+            // After a rewind it may be looked at again, and nothing would remember that it is settled.
+            self.next = self.next.max(Position(flight.position.0 + 1));
             self.flights.pop_front();
             self.first += 1;
         }
@@ -277,6 +283,19 @@ mod tests {
         assert!(window.kept_aside(number).is_some());
         window.advance(Position(6));
         assert_eq!(window.position(), Position(6));
+    }
+
+    #[test]
+    fn what_settles_after_a_rewind_is_not_sent_again() {
+        let mut window = Window::new(Position(5));
+        let numbers = [5, 6].map(|position| send(&mut window, position));
+        window.confirmed(numbers[1]);
+        window.refused(numbers[0], "too_large");
+        // The dead letter's own refusal ends the producer while it is being kept.
+        window.ground();
+        window.kept_aside(numbers[0]);
+        assert_eq!([5, 6].map(|position| window.take(Position(position))), [Take::Passed, Take::Passed]);
+        assert_eq!(window.position(), Position(7));
     }
 
     #[test]
