@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
-use super::case::{Case, SCENES, Scene};
+use super::case::{Case, Place, SCENES, Scene};
 use super::verdict::Outcome;
 use super::{scene, strace};
 use crate::random::Random;
@@ -13,9 +13,8 @@ use crate::{Effort, Figure, Order, published};
 
 /// Cases wait more than they work.
 const AT_A_TIME: usize = 4;
-/// Of the scenes with small segments, and of the binary with its large ones.
-const PER_COMMIT: usize = 110;
-const PER_COMMIT_BINARY: usize = 4;
+/// On the journal's paths, on others, and of the binary with its large segments.
+const PER_COMMIT: [usize; 3] = [150, 20, 6];
 
 /// See the module.
 pub fn prove(order: &Order) -> Result<Figure, String> {
@@ -60,9 +59,9 @@ fn chosen(all: &[Case], order: &Order, seed: u64) -> Vec<Case> {
         return cases;
     }
     let (binary, small): (Vec<Case>, Vec<Case>) = all.iter().partition(|case| case.scene == Scene::Binary);
-    let mut cases = spaced(&binary, PER_COMMIT_BINARY, seed);
-    cases.extend(spaced(&small, PER_COMMIT, seed));
-    cases
+    let (elsewhere, journal): (Vec<Case>, Vec<Case>) = small.iter().partition(|case| case.place == Place::ANYWHERE);
+    let shares = [binary, elsewhere, journal].into_iter().zip(PER_COMMIT.into_iter().rev());
+    shares.flat_map(|(all, count)| spaced(&all, count, seed)).collect()
 }
 
 fn spaced(all: &[Case], count: usize, seed: u64) -> Vec<Case> {

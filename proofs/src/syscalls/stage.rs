@@ -23,7 +23,7 @@ const STORY: [&str; 4] = ["call_started", "transcript_updated", "call_ended", "c
 const SIZES_BYTES: [usize; 6] = [400, 3_000, 6_000, 6_000, 11_000, 15_000];
 
 /// How the bridge is started.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
     /// The same service with segments of this size.
     Small { segment_bytes: u64, size_max_bytes: u64 },

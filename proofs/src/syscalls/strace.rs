@@ -64,8 +64,22 @@ impl Orders {
 
     /// Holds every call of this name up for so long.
     pub fn delay(call: &str, delay: Duration, trace: PathBuf) -> Orders {
-        let inject = format!("inject={call}:delay_enter={}", delay.as_micros());
-        Orders::new(trace, &["--seccomp-bpf", "-e", &format!("trace={call}"), "-e", &inject])
+        Orders::inject(call, &format!("delay_enter={}", delay.as_micros()), trace)
+    }
+
+    /// As [`Orders::delay`], the first `count` calls of each thread alone.
+    pub fn delay_first(call: &str, delay: Duration, count: u64, trace: PathBuf) -> Orders {
+        Orders::inject(call, &format!("delay_enter={}:when=1..{count}", delay.as_micros()), trace)
+    }
+
+    /// Holds the call up, the `nth` of each thread alone, and then fails it.
+    pub fn fail_late(call: &str, delay: Duration, nth: u64, trace: PathBuf) -> Orders {
+        Orders::inject(call, &format!("error=EIO:delay_enter={}:when={nth}", delay.as_micros()), trace)
+    }
+
+    fn inject(call: &str, what: &str, trace: PathBuf) -> Orders {
+        let (watched, inject) = (format!("trace={call}"), format!("inject={call}:{what}"));
+        Orders::new(trace, &["--seccomp-bpf", "-e", &watched, "-e", &inject])
     }
 
     fn new(trace: PathBuf, more: &[&str]) -> Orders {
