@@ -21,6 +21,8 @@ use support::sweep;
 
 /// From the command to the listening intake; generous, as two cores are shared.
 const START: Duration = Duration::from_secs(60);
+/// `shutdown.deadline` and what publisher and journal may take behind it.
+const STOP: Duration = Duration::from_secs(20);
 static TURN: AtomicU64 = AtomicU64::new(1);
 
 /// A running bridge.
@@ -78,7 +80,7 @@ impl Life {
     /// SIGTERM, and the end.
     pub fn stop(self) -> Ended {
         self.process.terminate();
-        self.ended(Duration::from_secs(40))
+        self.ended(STOP)
     }
 
     /// Waits for the end that comes by itself; one that does not come is killed.

@@ -14,7 +14,7 @@ use crate::{Effort, Figure, Order, published};
 /// Cases wait more than they work.
 const AT_A_TIME: usize = 4;
 /// On the journal's paths, on others, and of the binary with its large segments.
-const PER_COMMIT: [usize; 3] = [150, 20, 6];
+const PER_COMMIT: [usize; 3] = [96, 8, 4];
 
 /// See the module.
 pub fn prove(order: &Order) -> Result<Figure, String> {

@@ -12,8 +12,8 @@ use super::stage::{Program, Stage};
 use super::strace::Orders;
 use super::verdict::{Lived, Outcome, outcome};
 
-/// Segments that a handful of events fills, and room for three used ones, so that some must go.
-const SMALL: Program = Program::Small { segment_bytes: 64 << 10, size_max_bytes: 6 * (64 << 10) };
+/// Segments that a handful of events fills, and room for four used ones, so that some must go.
+const SMALL: Program = Program::Small { segment_bytes: 64 << 10, size_max_bytes: 7 * (64 << 10) };
 /// Enough to roll three times.
 const EVENTS: usize = 24;
 const EVENTS_BEFORE: usize = 10;
@@ -94,11 +94,11 @@ fn live(stage: &mut Stage, scene: Scene, orders: &Orders) -> Result<(bool, Ended
     Ok((true, ended, from))
 }
 
+/// Ends early where the bridge is gone, or takes nothing any more.
 fn send(stage: &mut Stage, life: &mut Life, count: usize) {
     for _ in 0..count {
         let event = stage.event();
-        stage.send(life, &event, ATTEMPTS);
-        if !life.is_running() {
+        if !stage.send(life, &event, ATTEMPTS) || !life.is_running() {
             return;
         }
         std::thread::sleep(PACE);

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::events::{CALL_MARKER, Event, NUMBER_MARKER, Source, TRANSCRIPT_MARKER};
@@ -20,6 +20,8 @@ use crate::random::Random;
 
 /// Types of the events of one call, in their order.
 const STORY: [&str; 4] = ["call_started", "transcript_updated", "call_ended", "call_analyzed"];
+/// The bridge answers within 8 s.
+const HANGS_AFTER: Duration = Duration::from_secs(15);
 const SIZES_BYTES: [usize; 6] = [400, 3_000, 6_000, 6_000, 11_000, 15_000];
 
 /// How the bridge is started.
@@ -102,8 +104,10 @@ impl Stage {
             if attempt > 0 {
                 std::thread::sleep(Duration::from_millis(100));
             }
+            let began = Instant::now();
             self.sender.attempt(life.intake, &mut entry);
-            if entry.is_kept() || !life.is_running() {
+            // One that hangs without a word will not do better.
+            if entry.is_kept() || !life.is_running() || began.elapsed() > HANGS_AFTER {
                 break;
             }
         }
