@@ -186,3 +186,21 @@ impl Drop for Stage {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_acknowledged_event_that_is_on_no_topic_is_lost() {
+        let program = Program::Small { segment_bytes: 64 << 10, size_max_bytes: 1 << 20 };
+        let mut stage = Stage::new(program, None, 1, json!({})).unwrap();
+        assert_eq!(stage.compare(), Ok(()));
+        let mut entry = Sender::sign(&stage.event());
+        stage.sender.ledger.entries.push(entry.clone());
+        assert_eq!(stage.compare(), Ok(()), "nothing was promised");
+        entry.kept_turn = Some(1);
+        stage.sender.ledger.entries.push(entry);
+        assert!(stage.compare().unwrap_err().contains("lost: 1"));
+    }
+}
