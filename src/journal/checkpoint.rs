@@ -142,7 +142,8 @@ pub struct CheckpointFile {
 }
 
 impl CheckpointFile {
-    /// Makes the file, both slots written, and syncs all of it; takes the place of a broken one.
+    /// Makes the file, both slots written, and syncs all of it; takes the place of a broken one. An error that tells of a
+    /// full disk comes before that: the one that was there is still in its place.
     pub fn create(storage: &dyn Storage, first: &Checkpoint) -> io::Result<CheckpointFile> {
         let file = storage.create(&path_new())?;
         let mut slots = [None, None];
@@ -154,7 +155,8 @@ impl CheckpointFile {
         }
         file.sync_all()?;
         storage.rename(&path_new(), &path())?;
-        storage.sync_folder(Path::new(FOLDER))?;
+        // Behind the rename nobody may go on with the old file, however the error is called: it has no name any more.
+        storage.sync_folder(Path::new(FOLDER)).map_err(io::Error::other)?;
         Ok(CheckpointFile { file, slots, turn: 0, generation: first.generation + 1 })
     }
 

@@ -17,6 +17,9 @@ struct Failing {
 struct State {
     fails: AtomicBool,
     failed: AtomicU64,
+    /// The folder's next sync behind a rename to the name finds no room.
+    is_full_behind_rename: AtomicBool,
+    was_renamed: AtomicBool,
 }
 
 struct FailingFile {
@@ -45,12 +48,19 @@ impl Storage for Failing {
         self.disk.list(folder)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if to.to_string_lossy().ends_with(self.name) {
+            self.state.was_renamed.store(true, Ordering::Relaxed);
+        }
         self.disk.rename(from, to)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.disk.remove(path)
     }
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        let was_renamed = self.state.was_renamed.swap(false, Ordering::Relaxed);
+        if was_renamed && self.state.is_full_behind_rename.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.disk.sync_folder(folder)
     }
     fn free_bytes(&self) -> io::Result<u64> {
@@ -93,10 +103,13 @@ impl File for FailingFile {
 
 fn open(scene: &Scene, name: &'static str) -> (Stepped, Arc<State>) {
     let state = Arc::new(State::default());
+    (try_open(scene, name, &state).unwrap(), state)
+}
+
+fn try_open(scene: &Scene, name: &'static str, state: &Arc<State>) -> Result<Stepped, OpenError> {
     let disk = Failing { disk: Disk::new(scene.folder.path()).unwrap(), name, state: state.clone() };
     let (metrics, health) = (scene.metrics.clone(), scene.health.clone());
-    let id = JournalId([1; 16]);
-    (open_stepped(Arc::new(disk), scene.options.clone(), metrics, health, START_MS, id).unwrap(), state)
+    open_stepped(Arc::new(disk), scene.options.clone(), metrics, health, START_MS, JournalId([1; 16]))
 }
 
 #[test]
@@ -139,6 +152,26 @@ fn a_failed_sync_of_the_checkpoint_poisons_and_is_never_repeated() {
     assert_eq!(state.failed.load(Ordering::Relaxed), 1);
     assert_eq!(scene.metric("journal_poisoned"), 1.0);
     assert_eq!(read_all(&scene.open(), 1).0, vec![(1, 1)]);
+}
+
+/// The start took it for a full disk and went on with the old file, whose name was gone: every checkpoint of that life was
+/// lost, and everything was published again.
+#[test]
+fn a_start_whose_new_checkpoint_is_in_place_never_goes_on_with_the_old_file() {
+    let scene = Scene::new();
+    let mut stepped = scene.open();
+    scene.write(&mut stepped, 1, 100);
+    scene.close(stepped);
+    let state = Arc::new(State::default());
+    state.is_full_behind_rename.store(true, Ordering::Relaxed);
+    if let Ok(mut stepped) = try_open(&scene, "/checkpoint", &state) {
+        stepped.journal.mark(vec![lane("a", 2)]);
+        stepped.keeper.turn(START_MS, 0);
+        scene.close(stepped);
+        assert_eq!(scene.open().recovered.lanes, vec![lane("a", 2)]);
+    }
+    state.is_full_behind_rename.store(false, Ordering::Relaxed);
+    assert_eq!(read_all(&try_open(&scene, "/checkpoint", &state).unwrap(), 1).0, vec![(1, 1)]);
 }
 
 #[test]
