@@ -4,5 +4,4 @@
 mod cli;
 mod dev;
 mod stop;
-mod the_judge;
 mod vectors;

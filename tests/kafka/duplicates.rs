@@ -53,7 +53,7 @@ fn a_repeat_within_the_window_adds_nothing_also_after_a_stop_and_after_a_kill() 
 
     ledger.assert_all_kept();
     assert_eq!(ledger.kept(), first);
-    prove(kafka, &mut bridge, "repeats.", &ledger, &Circumstances { kills: 1, all_topic: None });
+    prove(kafka, &mut bridge, "repeats.", &ledger, &Circumstances { kills: 1, ..Circumstances::default() });
 }
 
 #[test]

@@ -29,6 +29,6 @@ fn a_bridge_killed_three_times_in_the_middle_loses_nothing_and_repeats_only_what
     ledger.assert_all_kept();
     let interrupted = ledger.entries.iter().filter(|entry| entry.statuses.len() > 1).count();
     println!("{interrupted} events had to be sent again by the sender");
-    let circumstances = Circumstances { kills: 3, all_topic: None };
+    let circumstances = Circumstances { kills: 3, ..Circumstances::default() };
     prove(kafka, &mut bridge, "killed.", &ledger, &circumstances);
 }

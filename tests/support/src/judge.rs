@@ -1,22 +1,50 @@
-//! The judge: what was promised (the ledger) against what is there (every record of every topic).
+//! The judge: what was promised (the ledger) against what is there (every record of every topic, the quarantine, the
+//! dead letters).
 //!
 //! Every event answered 2xx is on its topic, byte for byte, with its key, its headers and the partition that Java would
 //! choose, once, and in the order in which the events of its key were promised. Nothing else is there. A killed bridge
-//! may send again what it had sent: the same record, from the same place in the journal, and only after the kill.
+//! may send again what it had sent: the same record, from the same place in the journal, only after the kill, and from
+//! no earlier place than the checkpoint that the kill left. An event in the quarantine or among the dead letters is not
+//! lost; there are exactly as many as the caller says.
+//!
+//! ```text
+//! judge ─▶ content (one record), aside (quarantine, dead letters, checkpoint), lives (metrics, memory, descriptors)
+//! ```
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::{Duration, UNIX_EPOCH};
+pub mod aside;
+mod content;
+pub mod lives;
+
+use std::collections::{BTreeMap, HashMap};
 
 use super::ledger::{Entry, Ledger};
 use super::records::Record;
+use aside::Aside;
 
 /// What a test did that changes the verdict.
 #[derive(Debug, Clone, Default)]
 pub struct Circumstances {
     /// `kill -9` of the bridge: each may repeat what was sent and not yet marked.
     pub kills: usize,
+    /// Producers that the bridge gave up (its log says so): what they had not confirmed is sent again.
+    pub renewals: usize,
+    /// What each kill found, in order; empty where nobody looked.
+    pub cuts: Vec<Cut>,
     /// The topic that takes every event.
     pub all_topic: Option<String>,
+    /// Promised events that are in the quarantine and not on their topic.
+    pub quarantined: usize,
+    /// Events set aside on a dead-letter topic or in a file that were not meant to be.
+    pub dead_letters: usize,
+}
+
+/// What lay there when a killed bridge had not yet been started again.
+#[derive(Debug, Clone, Default)]
+pub struct Cut {
+    /// End of each partition.
+    pub ends: HashMap<(String, i32), i64>,
+    /// The first position that each lane still needs, by topic, as the checkpoint says.
+    pub marks: BTreeMap<String, u64>,
 }
 
 /// What was found wrong, by kind. Empty kinds do not appear.
@@ -25,24 +53,39 @@ pub struct Report {
     pub wrong: BTreeMap<&'static str, Vec<String>>,
     pub promised: usize,
     pub found: usize,
-    /// Records that a kill excuses.
+    /// Records that a kill or a renewed producer excuses.
     pub repeated: usize,
+    /// Of those, how many each cut's kill caused.
+    pub repeated_after: Vec<usize>,
+    pub quarantined: usize,
+    pub dead_letters: usize,
 }
 
+/// Copies of an event on a topic, in order.
+type Copies<'a> = HashMap<(&'a str, &'a str), Vec<&'a Record>>;
+
+/// As [`judge_all`], where nothing was set aside.
 pub fn judge(ledger: &Ledger, records: &[Record], circumstances: &Circumstances) -> Report {
+    judge_all(ledger, records, &Aside::default(), circumstances)
+}
+
+pub fn judge_all(ledger: &Ledger, records: &[Record], aside: &Aside, circumstances: &Circumstances) -> Report {
     let entries = ledger.by_id();
     let mut report = Report { promised: ledger.kept(), found: records.len(), ..Report::default() };
-    let mut copies: HashMap<(&str, &str), Vec<&Record>> = HashMap::new();
+    report.repeated_after = vec![0; circumstances.cuts.len()];
+    let mut copies: Copies = HashMap::new();
     for record in records {
         match record.header("ce_id").and_then(|id| entries.get_key_value(id)) {
             Some((id, entry)) => {
-                check_record(&mut report, entry, record, circumstances);
+                content::check_record(&mut report, entry, record, circumstances);
                 copies.entry((record.topic.as_str(), id)).or_default().push(record);
             }
             None => report.add("unknown", record, "no event that was sent has this ce_id"),
         }
     }
-    check_lost(&mut report, &entries, &copies, circumstances);
+    check_lost(&mut report, &entries, &copies, aside, circumstances);
+    check_letters(&mut report, &entries, aside);
+    check_aside_counts(&mut report, circumstances);
     check_copies(&mut report, &copies, circumstances);
     check_positions(&mut report, records, circumstances);
     check_order(&mut report, &entries, &copies);
@@ -52,119 +95,121 @@ pub fn judge(ledger: &Ledger, records: &[Record], circumstances: &Circumstances)
 impl Report {
     fn add(&mut self, kind: &'static str, record: &Record, what: &str) {
         let place = format!("{} [{}] at {}", record.topic, record.partition, record.offset);
-        self.wrong.entry(kind).or_default().push(format!("{place}: {what}"));
+        self.add_line(kind, format!("{place}: {what}"));
+    }
+
+    fn add_line(&mut self, kind: &'static str, line: String) {
+        self.wrong.entry(kind).or_default().push(line);
+    }
+
+    /// All that is wrong, with the first cases of each kind; `None` where nothing is.
+    pub fn scene(&self) -> Option<String> {
+        let Report { promised, found, .. } = self;
+        let mut scene = format!("{promised} events promised, {found} records found");
+        for (kind, cases) in &self.wrong {
+            scene.push_str(&format!("\n{kind}: {}", cases.len()));
+            cases.iter().take(8).for_each(|case| scene.push_str(&format!("\n    {case}")));
+        }
+        (!self.wrong.is_empty()).then_some(scene)
     }
 
     /// The test goes on only when nothing is wrong; if not, the whole scene is printed.
     pub fn assert_clean(&self) {
         let Report { promised, found, repeated, .. } = self;
         println!("{promised} events promised, {found} records found, {repeated} of them repeated after a kill");
-        if self.wrong.is_empty() {
-            return;
+        if let Some(scene) = self.scene() {
+            panic!("{scene}");
         }
-        let mut scene = format!("{promised} events promised, {found} records found");
-        for (kind, cases) in &self.wrong {
-            scene.push_str(&format!("\n{kind}: {}", cases.len()));
-            cases.iter().take(8).for_each(|case| scene.push_str(&format!("\n    {case}")));
-        }
-        panic!("{scene}");
     }
 }
 
-fn check_record(report: &mut Report, entry: &Entry, record: &Record, circumstances: &Circumstances) {
-    let event = &entry.event;
-    if record.sha256 != entry.sha256 || record.length != event.body.len() {
-        report.add("altered", record, "the value is not the body that was sent");
-    }
-    let on_all = circumstances.all_topic.as_ref() == Some(&record.topic);
-    if record.topic != event.topic && !on_all {
-        report.add("wrong topic", record, &format!("belongs on {}", event.topic));
-    }
-    if record.key_text() != event.key {
-        report.add("wrong key", record, &format!("{:?} instead of {:?}", record.key_text(), event.key));
-    }
-    if record.key.is_some() && record.java_partition != Some(record.partition) {
-        report.add("wrong partition", record, &format!("Java would choose {:?}", record.java_partition));
-    }
-    let slack = 50;
-    let received =
-        record.timestamp + slack >= entry.sent_ms as i64 && record.timestamp <= entry.answered_ms as i64 + slack;
-    if !received {
-        let (from, to) = (entry.sent_ms, entry.answered_ms);
-        report.add("wrong timestamp", record, &format!("{} is not within {from} and {to}", record.timestamp));
-    }
-    for complaint in wrong_headers(entry, record, on_all) {
-        report.add("wrong headers", record, &complaint);
-    }
-}
-
-fn wrong_headers(entry: &Entry, record: &Record, on_all: bool) -> Vec<String> {
-    let event = &entry.event;
-    let time = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(entry.v)).to_string();
-    let mut expected = vec![
-        ("ce_specversion", "1.0".to_string()),
-        ("ce_id", entry.ce_id.clone()),
-        ("ce_source", format!("/retell/{}", event.source.name)),
-        ("ce_type", format!("com.retellai.{}", event.kind)),
-        ("ce_time", time),
-        ("content-type", "application/json".to_string()),
-        ("retell_signature", entry.signature.clone()),
-    ];
-    expected.extend(event.key.clone().map(|key| ("ce_subject", key)));
-    // On the topic for all nothing says whether the reason is repeated.
-    if !on_all {
-        expected.extend(event.reason.map(|reason| ("retell_reason", reason.to_string())));
-        expected.extend(event.meant_for.clone().map(|topic| ("retell_topic", topic)));
-    }
-    let mut wrong: Vec<String> = expected
-        .iter()
-        .filter(|(name, value)| record.header(name) != Some(value))
-        .map(|(name, value)| format!("{name} is {:?} instead of {value:?}", record.header(name)))
-        .collect();
-    for name in ["retell_journal", "retell_position"] {
-        if record.header(name).is_none_or(str::is_empty) {
-            wrong.push(format!("{name} is missing"));
-        }
-    }
-    let known: HashSet<&str> =
-        expected.iter().map(|(name, _)| *name).chain(["retell_journal", "retell_position"]).collect();
-    let excused = |name: &str| on_all && name == "retell_reason";
-    let odd = record.headers.iter().filter(|(name, _)| !known.contains(name.as_str()) && !excused(name));
-    wrong.extend(odd.map(|(name, _)| format!("{name} does not belong there")));
-    wrong
-}
-
-/// Every promised event is on each of its topics.
+/// Every promised event is on each of its topics, or was set aside and is counted.
 fn check_lost(
     report: &mut Report,
     entries: &HashMap<&str, Entry>,
-    copies: &HashMap<(&str, &str), Vec<&Record>>,
+    copies: &Copies,
+    aside: &Aside,
     circumstances: &Circumstances,
 ) {
     for (id, entry) in entries.iter().filter(|(_, entry)| entry.is_kept()) {
         let topics = [Some(&entry.event.topic), circumstances.all_topic.as_ref()];
         for topic in topics.into_iter().flatten().filter(|topic| !copies.contains_key(&(topic.as_str(), *id))) {
+            let mut elsewhere = copies.iter().filter(|((_, other), _)| other == id).flat_map(|(_, records)| records);
+            let position = elsewhere.clone().find_map(|record| place(record)).map(|(_, position)| position);
+            let is_letter = elsewhere.any(|record| record.header("retell_topic") == Some(topic))
+                || aside.letters.iter().any(|letter| letter.ce_id == *id && letter.topic == *topic);
+            if is_letter {
+                continue;
+            }
+            if aside.holds(id, position) {
+                report.quarantined += 1;
+                continue;
+            }
             let (length, statuses) = (entry.event.body.len(), &entry.statuses);
-            let what = format!("{topic}: {id}, {length} bytes, key {:?}, answered {statuses:?}", entry.event.key);
-            report.wrong.entry("lost").or_default().push(what);
+            report.add_line(
+                "lost",
+                format!("{topic}: {id}, {length} bytes, key {:?}, answered {statuses:?}", entry.event.key),
+            );
         }
     }
 }
 
-/// A second copy of an event is excused only by a kill, and only from the same place in the journal.
-fn check_copies(report: &mut Report, copies: &HashMap<(&str, &str), Vec<&Record>>, circumstances: &Circumstances) {
+/// Every dead letter in a file is an event that was sent, byte for byte.
+fn check_letters(report: &mut Report, entries: &HashMap<&str, Entry>, aside: &Aside) {
+    for letter in &aside.letters {
+        report.dead_letters += 1;
+        let entry = entries.get(letter.ce_id.as_str());
+        if let Some(damage) = letter.damage {
+            report.add_line("altered", format!("dead letter {}: {damage}", letter.name));
+        } else if let Some(entry) = entry {
+            if letter.sha256 != entry.sha256 {
+                report.add_line("altered", format!("dead letter {} is not the body that was sent", letter.name));
+            }
+        } else {
+            report.add_line("unknown", format!("dead letter {}: no event that was sent", letter.name));
+        }
+    }
+}
+
+fn check_aside_counts(report: &mut Report, circumstances: &Circumstances) {
+    for (kind, found, expected) in [
+        ("quarantined", report.quarantined, circumstances.quarantined),
+        ("dead letter", report.dead_letters, circumstances.dead_letters),
+    ] {
+        if found != expected {
+            report.add_line(kind, format!("{found} promised events were set aside, {expected} expected"));
+        }
+    }
+}
+
+/// A second copy of an event is excused only by a kill or a renewed producer, and only from the same place in the
+/// journal, behind the checkpoint of that kill.
+fn check_copies(report: &mut Report, copies: &Copies, circumstances: &Circumstances) {
+    let excuses = circumstances.kills + circumstances.renewals;
     for records in copies.values() {
         let first = records[0];
         for copy in &records[1..] {
+            let cut = cut_before(copy, &circumstances.cuts);
+            let mark = cut.and_then(|cut| circumstances.cuts[cut].marks.get(&copy.topic));
+            let is_too_early = cut.is_none() && !circumstances.cuts.is_empty();
             if place(copy) != place(first) {
                 report.add("duplicated by content", copy, &format!("{:?} and {:?}", place(first), place(copy)));
-            } else if records.len() > circumstances.kills + 1 {
+            } else if records.len() > excuses + 1 || (is_too_early && circumstances.renewals == 0) {
                 report.add("duplicated by position", copy, &format!("one of {} copies", records.len()));
+            } else if place(copy).is_some_and(|(_, position)| mark.is_some_and(|mark| position < *mark)) {
+                report.add("repeated from before the checkpoint", copy, &format!("the lane was at {mark:?}"));
             } else {
                 report.repeated += 1;
+                cut.iter().for_each(|cut| report.repeated_after[*cut] += 1);
             }
         }
     }
+}
+
+/// The last kill that had happened when this record was written.
+fn cut_before(record: &Record, cuts: &[Cut]) -> Option<usize> {
+    let place = (record.topic.clone(), record.partition);
+    cuts.iter().rposition(|cut| cut.ends.get(&place).is_some_and(|end| *end <= record.offset))
 }
 
 /// No place in the journal holds two events, and each partition has them in the journal's order, but where a kill (or a
@@ -185,7 +230,7 @@ fn check_positions(report: &mut Report, records: &[Record], circumstances: &Circ
         let (highest, steps) = last.entry((&record.topic, record.partition, journal)).or_insert((position, 0));
         if position < *highest {
             *steps += 1;
-            if *steps > circumstances.kills {
+            if *steps > circumstances.kills + circumstances.renewals {
                 report.add("stepped back", record, &format!("{position} after {highest} ({steps} times)"));
             }
         }
@@ -197,7 +242,7 @@ fn check_positions(report: &mut Report, records: &[Record], circumstances: &Circ
 type EventsInPlace<'a> = Vec<(&'a Record, &'a Entry)>;
 
 /// First copies of one key's events on one topic stand in the order in which they were promised.
-fn check_order(report: &mut Report, entries: &HashMap<&str, Entry>, copies: &HashMap<(&str, &str), Vec<&Record>>) {
+fn check_order(report: &mut Report, entries: &HashMap<&str, Entry>, copies: &Copies) {
     let mut keys: HashMap<(&str, &[u8]), EventsInPlace> = HashMap::new();
     for ((topic, id), records) in copies {
         if let Some(key) = &records[0].key {

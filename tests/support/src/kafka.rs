@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rustix::process::{Pid, Signal};
 
 use super::process::{Lines, Process, wait_until};
 use super::tools;
@@ -26,10 +27,24 @@ static NEXT_PORT: AtomicU32 = AtomicU32::new(0);
 
 pub struct Kafka {
     folder: PathBuf,
+    /// Where it listens.
     port: u16,
     controller_port: u16,
+    /// Where it says that it listens.
+    advertised: u16,
+    id: usize,
+    /// Every node of its cluster, itself among them.
+    peers: Vec<Peer>,
     lines: Arc<Lines>,
     process: Option<Process>,
+}
+
+/// What the nodes of a cluster know of each other.
+#[derive(Clone)]
+struct Peer {
+    id: usize,
+    advertised: u16,
+    controller_port: u16,
 }
 
 impl Kafka {
@@ -53,21 +68,97 @@ impl Kafka {
 
     /// A broker that has its ports and its storage and does not run yet.
     pub fn prepare() -> Kafka {
-        let folder = tools::folder("kafka");
-        let (port, controller_port) = (free_port(), free_port());
-        let kafka = Kafka { folder, port, controller_port, lines: Arc::default(), process: None };
-        std::fs::write(kafka.properties(), kafka.server_properties()).expect("the target folder can be written");
-        let format = tools::java()
-            .args(["kafka.tools.StorageTool", "format", "--standalone", "-t", CLUSTER_ID, "-c"])
-            .arg(kafka.properties())
-            .output()
-            .unwrap_or_else(|error| panic!("java cannot be run ({error}): apt-get install openjdk-17-jdk-headless"));
-        assert!(format.status.success(), "Kafka's storage was not formatted: {format:?}");
+        let kafka = Kafka::with_ports(1, None);
+        kafka.format(&["--standalone"]);
         kafka
     }
 
+    /// As [`Kafka::prepare`]; its clients are told to come to `port`, where a relay of the test listens.
+    pub fn prepare_behind(port: u16) -> Kafka {
+        let kafka = Kafka::with_ports(1, Some(port));
+        kafka.format(&["--standalone"]);
+        kafka
+    }
+
+    /// Three nodes, up and answering: replication 3, and two of them in sync are needed for a record.
+    pub fn start_three() -> Vec<Kafka> {
+        let mut nodes: Vec<Kafka> = (1..=3).map(|id| Kafka::with_ports(id, None)).collect();
+        let peers: Vec<Peer> = nodes.iter().flat_map(|node| node.peers.clone()).collect();
+        let voter = |peer: &Peer| {
+            let (id, port) = (peer.id, peer.controller_port);
+            format!("{id}@127.0.0.1:{port}:MkU3OEVBNTcwNTJENDM2{id}A")
+        };
+        let voters = peers.iter().map(voter).collect::<Vec<_>>().join(",");
+        for node in &mut nodes {
+            node.peers.clone_from(&peers);
+            node.format(&["--initial-controllers", &voters]);
+        }
+        nodes.iter_mut().for_each(Kafka::launch);
+        nodes.iter_mut().for_each(Kafka::wait_up);
+        nodes
+    }
+
+    fn with_ports(id: usize, advertised: Option<u16>) -> Kafka {
+        let folder = tools::folder("kafka");
+        let (port, controller_port) = (free_port(), free_port());
+        let advertised = advertised.unwrap_or(port);
+        let peers = vec![Peer { id, advertised, controller_port }];
+        Kafka { folder, port, controller_port, advertised, id, peers, lines: Arc::default(), process: None }
+    }
+
+    fn format(&self, how: &[&str]) {
+        std::fs::write(self.properties(), self.server_properties()).expect("the target folder can be written");
+        let format = tools::java()
+            .args(["kafka.tools.StorageTool", "format"])
+            .args(how)
+            .args(["-t", CLUSTER_ID, "-c"])
+            .arg(self.properties())
+            .output()
+            .unwrap_or_else(|error| panic!("java cannot be run ({error}): apt-get install openjdk-17-jdk-headless"));
+        assert!(format.status.success(), "Kafka's storage was not formatted: {format:?}");
+    }
+
+    /// Every node of the cluster, as a client is told.
     pub fn brokers(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.peers.iter().map(|peer| format!("127.0.0.1:{}", peer.advertised)).collect::<Vec<_>>().join(",")
+    }
+
+    /// The port that it really listens on.
+    pub fn listens_on(&self) -> u16 {
+        self.port
+    }
+
+    /// How many nodes keep each record.
+    pub fn replication(&self) -> i32 {
+        self.peers.len() as i32
+    }
+
+    /// Starts it and does not wait.
+    pub fn launch(&mut self) {
+        let mut command = tools::java();
+        command.arg("-Xmx512m").arg("kafka.Kafka").arg(self.properties()).current_dir(&self.folder);
+        self.process = Some(Process::start(command, Arc::clone(&self.lines)).expect("java has run before"));
+    }
+
+    /// Waits until it, and its cluster, answer.
+    pub fn wait_up(&mut self) {
+        assert!(self.answers_in_time(), "Kafka did not come up:\n{}", self.last_lines());
+    }
+
+    /// SIGSTOP: it does nothing, and its connections stay open.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.process.as_ref().expect("Kafka is running").pid();
+        let pid = Pid::from_raw(pid as i32).expect("a child has a process id");
+        rustix::process::kill_process(pid, signal).expect("a child can be signalled");
     }
 
     /// Starts it (again), with the data that it had, and waits until it answers.
@@ -89,14 +180,15 @@ impl Kafka {
     }
 
     fn try_up(&mut self) -> bool {
-        let mut command = tools::java();
-        command.arg("-Xmx512m").arg("kafka.Kafka").arg(self.properties()).current_dir(&self.folder);
-        let mut process = Process::start(command, Arc::clone(&self.lines)).expect("java has run before");
+        self.launch();
+        self.answers_in_time()
+    }
+
+    fn answers_in_time(&mut self) -> bool {
         let answered = wait_until(START_TIMEOUT, || match self.answers() {
             true => Some(true),
-            false => (!process.running()).then_some(false),
+            false => (!self.process.as_mut().is_some_and(Process::running)).then_some(false),
         });
-        self.process = Some(process);
         answered == Some(true)
     }
 
@@ -104,7 +196,7 @@ impl Kafka {
     fn answers(&self) -> bool {
         let client: Result<BaseConsumer, _> = super::topics::client(&self.brokers()).create();
         let metadata = client.and_then(|client| client.fetch_metadata(None, Duration::from_secs(1)));
-        metadata.is_ok_and(|metadata| !metadata.brokers().is_empty())
+        metadata.is_ok_and(|metadata| metadata.brokers().iter().any(|broker| broker.id() == self.id as i32))
     }
 
     fn clashed(&self) -> bool {
@@ -121,27 +213,33 @@ impl Kafka {
     }
 
     fn server_properties(&self) -> String {
-        let (port, controller_port) = (self.port, self.controller_port);
+        let (port, controller_port, advertised, id) = (self.port, self.controller_port, self.advertised, self.id);
+        let controllers: Vec<String> =
+            self.peers.iter().map(|peer| format!("127.0.0.1:{}", peer.controller_port)).collect();
+        let (controllers, replication) = (controllers.join(","), self.replication());
+        let in_sync = (replication + 1) / 2;
         let data = self.folder.join("data");
         format!(
             "process.roles=broker,controller
-node.id=1
-controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
+node.id={id}
+controller.quorum.bootstrap.servers={controllers}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised},CONTROLLER://127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor={replication}
 offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
+transaction.state.log.replication.factor={replication}
 transaction.state.log.num.partitions=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+transaction.state.log.min.isr={in_sync}
+share.coordinator.state.topic.replication.factor={replication}
+share.coordinator.state.topic.min.isr={in_sync}
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=true
+default.replication.factor={replication}
+min.insync.replicas={in_sync}
 # A killed broker may come back as soon as this has passed.
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500

@@ -6,7 +6,7 @@
 //! - [`bridge`]: the real binary: settings, start, kill, stop, metrics; [`sweep`]: what it may never say
 //! - [`sender`]: sends, retries, and keeps the [`ledger`] of what was promised
 //! - [`kafka`], [`topics`], [`records`]: a real Apache Kafka, and two readers of what it holds
-//! - [`judge`]: ledger against records
+//! - [`judge`]: ledger against records, quarantine and dead letters; metrics, memory and descriptors against the truth
 //!
 //! A crate of its own, because the tests of the bridge and the proofs share it.
 

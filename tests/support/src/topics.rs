@@ -33,7 +33,7 @@ impl Kafka {
 
     pub fn create_topics(&self, names: &[&str], partitions: i32, settings: &[(&str, &str)]) {
         let make = |name| {
-            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(self.replication()));
             settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
         };
         let topics: Vec<NewTopic> = names.iter().map(|name| make(*name)).collect();

@@ -1,0 +1,161 @@
+//! `kill -9` of the bridge and of Apache Kafka's nodes, under load; brokers paused, silent, cut off; and the judge.
+//!
+//! In: a number of kills, or a time. Out: how many troubles of each kind there were, and how much was sent again after a
+//! kill. Never happens: a round that is counted before the judge has let it pass.
+//!
+//! ```text
+//! round ─▶ world (one node behind proxy, or three), load (senders and ledger), trouble (what is done when)
+//! ```
+//!
+//! A round's seed fixes its events, its troubles, their order and the pauses between them. It cannot fix the timing of
+//! processes and disks: a repeat does the same things at about the same moments, no more.
+
+mod load;
+mod proxy;
+mod round;
+mod trouble;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use crate::figure::grouped;
+use crate::random::Random;
+use crate::{Effort, Figure, Order};
+use round::{Outcome, Plan};
+use trouble::{KINDS, Trouble};
+use world::World;
+
+const FIRST_SEED: u64 = 1;
+/// Rounds that one start of Apache Kafka serves.
+const ROUNDS_PER_WORLD: u64 = 6;
+
+/// See the module.
+pub fn prove(order: &Order) -> Result<Figure, String> {
+    let (began, mut seed) = (Instant::now(), order.seed.unwrap_or(FIRST_SEED));
+    let mut total = Outcome::default();
+    let per_commit = if order.only { 1 } else { 2 };
+    let mut worlds = 0;
+    let goes_on = |done| if order.only { done == 0 } else { order.goes_on(began, done, per_commit) };
+    while goes_on(total.rounds) {
+        let shape = match order.effort {
+            _ if order.only => Shape::of(seed),
+            Effort::Commit => Shape { is_short: true, of_three: worlds == 1 },
+            Effort::For(_) => Shape { is_short: false, of_three: worlds % 4 == 1 },
+        };
+        worlds += 1;
+        seed = shape.first_seed(seed);
+        let mut world = guarded(seed, || if shape.of_three { World::of_three() } else { World::of_one() })?;
+        for _ in 0..if shape.is_short { 1 } else { ROUNDS_PER_WORLD } {
+            if !goes_on(total.rounds) {
+                break;
+            }
+            let plan = Plan { seed, is_short: shape.is_short, is_told: order.only, troubles: troubles(seed) };
+            total.add(guarded(seed, || round::run(&mut world, &plan))??);
+            seed += SHAPES;
+        }
+    }
+    Ok(figure(&total))
+}
+
+/// A round's size and world, which its seed's last bits name, so that a seed alone repeats it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    /// The size of a commit.
+    is_short: bool,
+    of_three: bool,
+}
+
+const SHAPES: u64 = 4;
+
+impl Shape {
+    fn of(seed: u64) -> Shape {
+        Shape { is_short: matches!(seed % SHAPES, 1 | 2), of_three: matches!(seed % SHAPES, 2 | 3) }
+    }
+
+    /// The first seed from `seed` on that names it.
+    fn first_seed(self, seed: u64) -> u64 {
+        (seed..seed + SHAPES).find(|seed| Shape::of(*seed) == self).expect("each shape has one of four seeds")
+    }
+}
+
+/// What one round does, in this order.
+fn troubles(seed: u64) -> Vec<Trouble> {
+    let mut random = Random::new(seed);
+    let shape = Shape::of(seed);
+    match (shape.is_short, shape.of_three) {
+        (true, false) => {
+            let rare = random.pick(&[Trouble::Silence, Trouble::Cut, Trouble::Pause]);
+            vec![Trouble::Bridge, Trouble::Broker, rare, Trouble::Both]
+        }
+        (true, true) => vec![Trouble::Node],
+        (false, false) => {
+            let often = (0..30).map(|_| Trouble::Bridge);
+            let once = [Trouble::Broker, Trouble::Both, Trouble::Pause, Trouble::Silence, Trouble::Cut];
+            shuffled(&mut random, often.chain(once).collect())
+        }
+        (false, true) => {
+            let often = (0..20).map(|_| Trouble::Bridge);
+            shuffled(&mut random, often.chain([Trouble::Node, Trouble::Node, Trouble::TwoNodes]).collect())
+        }
+    }
+}
+
+fn shuffled(random: &mut Random, mut troubles: Vec<Trouble>) -> Vec<Trouble> {
+    for last in (1..troubles.len()).rev() {
+        troubles.swap(last, random.below(last as u64 + 1) as usize);
+    }
+    troubles
+}
+
+/// The tests' tools panic where something does not come; here that is a story with the command that repeats it.
+fn guarded<T>(seed: u64, work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
+        format!("seed {seed}: {text}\n{}", command(seed))
+    })
+}
+
+fn command(seed: u64) -> String {
+    format!("repeat it with cargo run --profile proof -p proofs -- run kills --only --seed {seed}")
+}
+
+fn figure(total: &Outcome) -> Figure {
+    let kinds =
+        KINDS.iter().filter_map(|kind| total.troubles.get(kind).map(|count| format!("{count} {}", kind.name())));
+    let kills = total.repeated_after.len().max(1);
+    let repeated: usize = total.repeated_after.iter().sum();
+    let largest = total.repeated_after.iter().max().copied().unwrap_or(0);
+    let more = format!(
+        "{}; {} events in {} rounds; sent again after a kill of the bridge: mean {:.1}, largest {largest}; at most {} MiB, {} descriptors",
+        kinds.collect::<Vec<_>>().join(", "),
+        grouped(total.events as u64),
+        total.rounds,
+        repeated as f64 / kills as f64,
+        total.usage.memory_bytes >> 20,
+        total.usage.descriptors,
+    );
+    Figure { count: total.troubles.values().sum(), unit: "kills and outages", none: "lost", more }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_fixes_what_is_done_and_each_kind_has_its_turn() {
+        assert_eq!(troubles(4), troubles(4));
+        let done = [troubles(4), troubles(3)].concat();
+        assert!(KINDS.iter().all(|kind| done.contains(kind)));
+        assert_eq!(troubles(1).len() + troubles(2).len(), 5);
+    }
+
+    #[test]
+    fn a_seed_alone_names_its_world_and_size() {
+        for (is_short, of_three) in [(true, true), (true, false), (false, true), (false, false)] {
+            let shape = Shape { is_short, of_three };
+            assert_eq!(Shape::of(shape.first_seed(77)), shape);
+        }
+    }
+}

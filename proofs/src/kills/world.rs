@@ -1,0 +1,49 @@
+//! Apache Kafka as a round needs it: one node behind a relay, or three nodes that need two in sync.
+
+use std::time::Duration;
+
+use support::kafka::Kafka;
+
+use super::proxy::Proxy;
+
+/// See the module.
+pub struct World {
+    /// The first one is asked and read.
+    pub nodes: Vec<Kafka>,
+    /// Before the only node; the three have none.
+    pub proxy: Option<Proxy>,
+}
+
+impl World {
+    pub fn of_one() -> World {
+        let proxy = Proxy::start();
+        let mut node = Kafka::prepare_behind(proxy.port);
+        proxy.lead_to(node.listens_on());
+        node.up();
+        World { nodes: vec![node], proxy: Some(proxy) }
+    }
+
+    pub fn of_three() -> World {
+        World { nodes: Kafka::start_three(), proxy: None }
+    }
+
+    pub fn kafka(&self) -> &Kafka {
+        &self.nodes[0]
+    }
+
+    /// `kill -9` of one node, and up again after a while.
+    pub fn kill_one(&mut self, index: usize, away: Duration) {
+        self.nodes[index].kill();
+        std::thread::sleep(away);
+        self.nodes[index].up();
+    }
+
+    /// `kill -9` of two nodes at once: the third alone may take nothing. Both have to be started before either answers.
+    pub fn kill_two(&mut self, spared: usize, away: Duration) {
+        let others: Vec<usize> = (0..self.nodes.len()).filter(|index| *index != spared).collect();
+        others.iter().for_each(|index| self.nodes[*index].kill());
+        std::thread::sleep(away);
+        others.iter().for_each(|index| self.nodes[*index].launch());
+        others.iter().for_each(|index| self.nodes[*index].wait_up());
+    }
+}
