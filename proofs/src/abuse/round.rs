@@ -1,0 +1,249 @@
+//! One bridge, one seed, all kinds of abuse one after the other; then the journal is read and judged.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use retell_bridge::event::Event;
+use retell_bridge::health::Health;
+use retell_bridge::journal::storage::Disk;
+use retell_bridge::journal::{Item, Journal, Options, Position};
+use retell_bridge::metrics::Metrics;
+use support::bridge::Bridge;
+use support::events::Source;
+use support::process::wait_until;
+use support::settings::Settings;
+
+use super::hostile::{ABUSES, Abuse, Target};
+use super::ledger::Ledger;
+use super::{honest, percentile, watch};
+use crate::random::Random;
+
+/// The bridge's defaults, and what its source says of its spare places.
+const CONNECTIONS_MAX: u64 = 1_024;
+const SPARE_CONNECTIONS: u64 = 2 * 64;
+const HEAD_MAX_BYTES: u64 = 32 << 10;
+const IN_FLIGHT_MAX_BYTES: u64 = 64 << 20;
+const INDEX_BYTES: u64 = 32 << 20;
+const KAFKA_QUEUE_BYTES: u64 = 32 << 20;
+/// Read buffers, the journal's batch, the allocator's holes.
+const MEMORY_MARGIN_BYTES: u64 = 64 << 20;
+/// What may be open for a moment beside the connections: segments, Kafka's sockets, `/livez`, connections just accepted.
+const DESCRIPTORS_MARGIN: u64 = 64;
+/// Generous, as the machine may be busy: below the 8 s after which the bridge itself gives up.
+const HONEST_P99_MAX: Duration = Duration::from_secs(8);
+
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub hostile_tries: u64,
+    pub honest_events: u64,
+    pub kept_records: u64,
+    pub retried: u64,
+    pub memory_high_bytes: u64,
+    pub descriptors_high: u64,
+    pub livez_answers: u64,
+    pub livez_worst: Duration,
+    /// Of each stretch, in order.
+    pub latencies: Vec<(&'static str, Vec<Duration>)>,
+}
+
+/// What the stretches share.
+struct Stage<'a> {
+    bridge: &'a Bridge,
+    source: &'a Source,
+    ledger: Ledger,
+    tries: AtomicU64,
+    known: Mutex<BTreeMap<&'static str, (u64, u64)>>,
+    seed: u64,
+}
+
+/// Runs the round of one seed.
+pub(super) fn run(seed: u64, tells: bool) -> Result<Outcome, String> {
+    let source = Source::new("default", "/webhook", "retell.");
+    // Nobody listens on port 1: nothing is published, nothing is freed.
+    let mut bridge = Bridge::start(Settings::new("127.0.0.1:1", &[&source]));
+    let quiet_descriptors = watch::descriptors(&bridge);
+    let quiet_memory = watch::memory_high_bytes(&bridge);
+    let stage = Stage {
+        bridge: &bridge,
+        source: &source,
+        ledger: Ledger::default(),
+        tries: AtomicU64::new(0),
+        known: Mutex::default(),
+        seed,
+    };
+    let (mut outcome, mut wrong) = (Outcome::default(), Vec::new());
+    for abuse in &ABUSES {
+        wrong.extend(stage.stretch(abuse, &mut outcome, tells));
+    }
+    wrong.extend(stage.refusals_that_differ());
+    outcome.hostile_tries = stage.tries.load(Ordering::Relaxed);
+    outcome.memory_high_bytes = watch::memory_high_bytes(&bridge);
+    wrong.extend(bounds(&outcome, quiet_descriptors, quiet_memory));
+    let is_back = || (watch::descriptors(&bridge) <= quiet_descriptors + DESCRIPTORS_MARGIN / 4).then_some(());
+    if wait_until(Duration::from_secs(15), is_back).is_none() {
+        wrong.push(format!("{} descriptors stay open, {quiet_descriptors} before", watch::descriptors(&bridge)));
+    }
+    let ledger = stage.ledger;
+    bridge.stop_cleanly();
+    outcome.kept_records = ledger.kept();
+    wrong.extend(judge(&bridge, &ledger)?);
+    if wrong.is_empty() { Ok(outcome) } else { Err(wrong.join("\n")) }
+}
+
+impl Stage<'_> {
+    fn stretch(&self, abuse: &Abuse, outcome: &mut Outcome, tells: bool) -> Vec<String> {
+        let said = self.bridge.keep_for_sweep();
+        let target = Target {
+            address: self.bridge.intake_address(),
+            source: self.source,
+            ledger: &self.ledger,
+            seed: self.seed,
+            until: Instant::now() + abuse.time,
+            tries: &self.tries,
+            known: &self.known,
+            said: &said,
+        };
+        let (target, is_over, before) = (&target, &AtomicBool::new(false), self.tries.load(Ordering::Relaxed));
+        let (felt, seen) = std::thread::scope(|threads| {
+            let watch = threads.spawn(move || watch::watch(self.bridge, is_over));
+            let honest: Vec<_> =
+                (0..honest::SENDERS).map(|nth| threads.spawn(move || honest::send(target, nth, abuse.name))).collect();
+            let hostile = |lane| {
+                let mut chance = Random::new(self.seed.wrapping_mul(1_000) + lane);
+                threads.spawn(move || (abuse.work)(target, lane, &mut chance))
+            };
+            let hostile: Vec<_> = (0..abuse.threads).map(hostile).collect();
+            hostile.into_iter().for_each(|one| one.join().expect("a hostile sender does not panic"));
+            let felt: Vec<_> = honest.into_iter().map(|one| one.join().expect("a sender does not panic")).collect();
+            is_over.store(true, Ordering::Release);
+            (felt, watch.join().expect("the watch does not panic"))
+        });
+        outcome.retried += felt.iter().map(|one| one.retried).sum::<u64>();
+        let mut latencies: Vec<Duration> = felt.into_iter().flat_map(|one| one.latencies).collect();
+        latencies.sort_unstable();
+        outcome.honest_events += latencies.len() as u64;
+        outcome.descriptors_high = outcome.descriptors_high.max(seen.descriptors_high);
+        outcome.livez_answers += seen.livez_answers;
+        outcome.livez_worst = outcome.livez_worst.max(seen.livez_worst);
+        let (p50, p99) = (percentile(&latencies, 50), percentile(&latencies, 99));
+        if tells {
+            let tries = self.tries.load(Ordering::Relaxed) - before;
+            println!(
+                "{:<10} {tries} hostile, {} honest: p50 {p50:?}, p99 {p99:?}, VmHWM {} MiB, {} descriptors, {} retries so far",
+                abuse.name,
+                latencies.len(),
+                watch::memory_high_bytes(self.bridge) >> 20,
+                seen.descriptors_high,
+                outcome.retried,
+            );
+        }
+        let mut wrong = seen.complaints;
+        if p99 > HONEST_P99_MAX {
+            wrong.push(format!("{}: the honest p99 is {p99:?}", abuse.name));
+        }
+        outcome.latencies.push((abuse.name, latencies));
+        wrong
+    }
+
+    /// The bridge counts at least what was answered, and at most what was sent.
+    fn refusals_that_differ(&self) -> Vec<String> {
+        let metrics = self.bridge.metrics();
+        let known = self.known.lock().expect("no holder panics");
+        let counted = |reason: &str| metrics.get("events_refused_total", &[&format!("reason=\"{reason}\"")]) as u64;
+        // Other stretches, too, send what lacks a signature or bears two.
+        let is_alone = |reason: &str| matches!(reason, "wrong" | "stale");
+        let differs = |reason: &str, sent: u64, answered: u64| {
+            counted(reason) < answered || (is_alone(reason) && counted(reason) > sent)
+        };
+        let all = known.iter().filter(|(reason, (sent, answered))| differs(reason, *sent, *answered));
+        all.map(|(reason, (sent, answered))| {
+            format!("{reason}: {sent} sent, {answered} answered, {} counted", counted(reason))
+        })
+        .collect()
+    }
+}
+
+/// What the settings promise of memory and descriptors.
+fn bounds(outcome: &Outcome, quiet_descriptors: u64, quiet_memory: u64) -> Vec<String> {
+    let connections = CONNECTIONS_MAX + SPARE_CONNECTIONS;
+    let descriptors = quiet_descriptors + connections + DESCRIPTORS_MARGIN;
+    // A head may lie twice, unread and parsed; a body as well, in its own place and in the journal's batch.
+    let memory = quiet_memory
+        + 2 * IN_FLIGHT_MAX_BYTES
+        + 2 * connections * HEAD_MAX_BYTES
+        + INDEX_BYTES
+        + KAFKA_QUEUE_BYTES
+        + MEMORY_MARGIN_BYTES;
+    let mut wrong = Vec::new();
+    if outcome.descriptors_high > descriptors {
+        wrong.push(format!("{} descriptors, at most {descriptors} follow from settings", outcome.descriptors_high));
+    }
+    if outcome.memory_high_bytes > memory {
+        let (high, memory) = (outcome.memory_high_bytes >> 20, memory >> 20);
+        wrong.push(format!("{high} MiB of memory, at most {memory} MiB follow from settings"));
+    }
+    wrong
+}
+
+/// Reads the journal as a start would, and asks the ledger.
+fn judge(bridge: &Bridge, ledger: &Ledger) -> Result<Vec<String>, String> {
+    let disk = Disk::new(bridge.journal_dir()).map_err(|error| format!("the journal's folder: {error}"))?;
+    let options = Options {
+        segment_bytes: 64 << 20,
+        size_max_bytes: 2 << 30,
+        retention: Duration::from_secs(24 * 3600),
+        quarantine_retention: Duration::from_secs(24 * 3600),
+        checkpoint_every: Duration::from_millis(200),
+        allow_ephemeral: true,
+    };
+    let (journal, recovered) =
+        Journal::open(Arc::new(disk), options, Arc::new(Metrics::new()), Arc::new(Health::default()))
+            .map_err(|error| format!("the journal cannot be opened: {error}"))?;
+    let mut reader = journal.reader(Position(1));
+    let mut wrong = Vec::new();
+    let (mut events, mut unreadable) = (Vec::new(), 0);
+    while let Some(item) = reader.next().map_err(|error| format!("the journal cannot be read: {error}"))? {
+        match item {
+            Item::Record(record) => match Event::decode(record.payload) {
+                Ok(event) => events.push(event),
+                Err(_) => unreadable += 1,
+            },
+            Item::Damaged { from, until } => wrong.push(format!("positions {} to {} are damaged", from.0, until.0)),
+        }
+    }
+    if unreadable > 0 || recovered.corrupt_bytes > 0 {
+        wrong.push(format!("{unreadable} records unreadable, {} bytes corrupt", recovered.corrupt_bytes));
+    }
+    wrong.extend(ledger.judge(events.iter().map(|event| (event.signature(), &event.body()[..]))));
+    Ok(wrong)
+}
+
+impl Outcome {
+    pub(super) fn add(&mut self, other: Outcome) {
+        self.hostile_tries += other.hostile_tries;
+        self.honest_events += other.honest_events;
+        self.kept_records += other.kept_records;
+        self.retried += other.retried;
+        self.memory_high_bytes = self.memory_high_bytes.max(other.memory_high_bytes);
+        self.descriptors_high = self.descriptors_high.max(other.descriptors_high);
+        self.livez_answers += other.livez_answers;
+        self.livez_worst = self.livez_worst.max(other.livez_worst);
+        for (name, mut latencies) in other.latencies {
+            match self.latencies.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, all)) => all.append(&mut latencies),
+                None => self.latencies.push((name, latencies)),
+            }
+        }
+    }
+
+    pub(super) fn told_latencies(&self) -> String {
+        let told = self.latencies.iter().map(|(name, latencies)| {
+            let mut sorted = latencies.clone();
+            sorted.sort_unstable();
+            format!("{name} {}/{}", percentile(&sorted, 50).as_millis(), percentile(&sorted, 99).as_millis())
+        });
+        format!("{}, {} retries", told.collect::<Vec<_>>().join(", "), self.retried)
+    }
+}
