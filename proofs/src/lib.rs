@@ -48,6 +48,7 @@ pub mod concurrency;
 
 pub mod command;
 pub mod published;
+pub mod rebuilt;
 
 pub use figure::{Effort, Figure, Order, Proof};
 
