@@ -18,7 +18,7 @@ use super::{appends, equals, readers};
 /// Schedules of one seed.
 const SCHEDULES: usize = 100;
 /// Batches with each commit.
-const BATCHES_PER_COMMIT: u64 = 200;
+const BATCHES_PER_COMMIT: u64 = 1_200;
 /// Changes of priority in one schedule, and one.
 const DEPTH: usize = 3;
 /// The journal needs more than the checker's own 60 KiB.
