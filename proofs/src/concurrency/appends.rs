@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use retell_bridge::health::Health;
-use retell_bridge::journal::{Append, AppendError, Journal, Options, Position};
+use retell_bridge::journal::{
+    Append, AppendError, Journal, JournalId, LaneMark, Options, Position, Stepped, open_stepped,
+};
 use retell_bridge::metrics::Metrics;
 use shuttle::sync::mpsc;
 use shuttle::thread;
@@ -141,4 +143,20 @@ pub fn poisoned() {
         assert_eq!(append(&journal, &memory, 99), Fate::Refused(AppendError::Poisoned));
     }
     assert_eq!(journal.close().is_err(), memory.has_failed(), "the close tells of the failed sync");
+}
+
+/// The keeper poisons the journal while the writer hangs: the queue is emptied without it.
+pub fn poisoned_without_a_writer() {
+    let memory = Memory::default();
+    let (storage, health) = (Arc::new(memory.clone()), Arc::new(Health::default()));
+    let stepped = open_stepped(storage, options(), metrics(), health, 1, JournalId([7; 16]));
+    let Stepped { journal, mut keeper, .. } = stepped.expect("an empty disk in memory");
+    memory.fail_checkpoint();
+    journal.mark(vec![LaneMark { topic: "t".into(), position: Position(1), takes: 1 }]);
+    let tasks = appenders(&journal, &memory);
+    keeper.turn(1, 10);
+    let is_fair =
+        |fate: &Fate| matches!(fate, Fate::Failed(AppendError::Poisoned) | Fate::Refused(AppendError::Poisoned));
+    let fates = joined(tasks);
+    assert!(fates.iter().all(is_fair), "not poisoned: {fates:?}");
 }

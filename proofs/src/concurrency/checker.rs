@@ -26,10 +26,11 @@ const STACK_BYTES: usize = 512 << 10;
 
 type Scenario = (&'static str, fn());
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 7] = [
     ("appends are answered once, after their sync", appends::answered),
     ("appends against a close", appends::closed),
     ("appends against a sync that fails", appends::poisoned),
+    ("appends against a poison while the writer hangs", appends::poisoned_without_a_writer),
     ("readers wait for what is synced", readers::woken),
     ("equal events wait for the first", equals::settled),
     ("marks are handed to the keeper", readers::marked),

@@ -20,6 +20,7 @@ struct State {
     /// Batches still to be synced before one fails.
     fails_after: Option<u64>,
     failed: bool,
+    fails_checkpoint: bool,
 }
 
 #[derive(Clone, Default)]
@@ -35,6 +36,11 @@ impl Memory {
     /// The sync after so many others of batches fails, and each after it.
     pub fn fail_after(&self, syncs: u64) {
         self.state().fails_after = Some(syncs);
+    }
+
+    /// Each sync of the checkpoint fails from now on.
+    pub fn fail_checkpoint(&self) {
+        self.state().fails_checkpoint = true;
     }
 
     pub fn has_failed(&self) -> bool {
@@ -133,6 +139,9 @@ impl File for Open {
     fn sync_data(&self) -> io::Result<()> {
         // A sync takes time: the others run.
         shuttle::thread::sleep(Duration::ZERO);
+        if !self.is_segment && self.memory.state().fails_checkpoint {
+            return Err(io::Error::other("planned"));
+        }
         if self.is_segment {
             let mut state = self.memory.state();
             if state.fails_after == Some(0) {
