@@ -18,6 +18,8 @@
 //! journal. `ARCHITECTURE.md` has the invariants and what is absent on purpose.
 
 // Ground: used by all, uses none.
+pub mod sync;
+
 pub mod planted;
 
 pub mod metrics;

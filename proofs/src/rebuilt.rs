@@ -17,7 +17,7 @@ pub struct Rebuilt {
 /// What a run came to.
 pub struct Ended {
     pub status: ExitStatus,
-    /// Everything on standard output.
+    /// Everything on standard output and standard error.
     pub text: String,
 }
 
@@ -48,8 +48,8 @@ impl Rebuilt {
             .args(arguments)
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(Stdio::null())
+            .stdout(out.try_clone().map_err(|error| format!("{}: {error}", path.display()))?)
+            .stderr(out)
             .spawn()
             .map_err(|error| format!("{} cannot be run: {error}", self.bin))?;
         let began = Instant::now();

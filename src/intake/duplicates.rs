@@ -15,7 +15,7 @@
 //! Memory: 24 bytes a place in the ring and at most 10 in the table; half a million take some 18 MiB.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashTable;
@@ -23,21 +23,22 @@ use tokio::sync::oneshot;
 
 use crate::journal::{AppendError, Tag};
 use crate::planted::Bug;
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What the journal said of a first copy.
-pub(super) type Outcome = Result<(), AppendError>;
+pub type Outcome = Result<(), AppendError>;
 
 /// Old entries dropped with each new one: more than one, so that the ring empties after a rush.
 const EXPIRED_AT_ONCE: usize = 4;
 
-pub(super) struct Duplicates {
+pub struct Duplicates {
     index: Mutex<Index>,
     window_ms: u64,
     events_max: usize,
 }
 
 /// What an event is.
-pub(super) enum Admission {
+pub enum Admission {
     /// The first copy: to be queued together with the ticket.
     First(Ticket),
     /// Equal to an event that is synced.
@@ -47,20 +48,20 @@ pub(super) enum Admission {
 }
 
 /// Settles the entry of one first copy. Dropped unsettled, it removes it.
-pub(super) struct Ticket {
+pub struct Ticket {
     duplicates: Arc<Duplicates>,
     number: u32,
     is_settled: bool,
 }
 
 impl Duplicates {
-    pub(super) fn new(window: Duration, events_max: usize) -> Duplicates {
+    pub fn new(window: Duration, events_max: usize) -> Duplicates {
         let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
         Duplicates { index: Mutex::default(), window_ms, events_max }
     }
 
     /// Fills the empty index from the journal's tags, newest first; stops where they are older than the window.
-    pub(super) fn recover(&self, tags: impl Iterator<Item = (Tag, u64)>, now_ms: u64) {
+    pub fn recover(&self, tags: impl Iterator<Item = (Tag, u64)>, now_ms: u64) {
         // Records lie in the order of their queueing, received-at may differ by a deadline or a clock's step.
         const SLACK_MS: u64 = 60_000;
         let oldest_ms = now_ms.saturating_sub(self.window_ms.saturating_add(SLACK_MS));
@@ -72,7 +73,7 @@ impl Duplicates {
     }
 
     /// Says what the event is, and makes the entry of a first copy.
-    pub(super) fn admit(self: &Arc<Self>, tag: Tag, received_at_ms: u64) -> Admission {
+    pub fn admit(self: &Arc<Self>, tag: Tag, received_at_ms: u64) -> Admission {
         let mut index = self.index();
         index.expire(received_at_ms, self.window_ms);
         if let Some(number) = index.find(&tag) {
@@ -121,7 +122,7 @@ impl Duplicates {
 
 impl Ticket {
     /// The journal said what became of the record.
-    pub(super) fn settle(mut self, outcome: Outcome) {
+    pub fn settle(mut self, outcome: Outcome) {
         self.is_settled = true;
         self.duplicates.settle(self.number, Some(outcome));
     }

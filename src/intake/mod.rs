@@ -57,6 +57,9 @@ use crate::metrics::Metrics;
 use crate::signature::ApiKey;
 
 pub use clerk::{Clerk, NotKept, Taken};
+// Under a checker of schedules, requests come from its scenes.
+#[cfg(feature = "shuttle")]
+pub use duplicates::{Admission, Duplicates, Outcome, Ticket};
 pub use keys::{KeyFileError, keys_of_file};
 pub use routes::without_slash;
 pub use voice::{Observer, Seen};

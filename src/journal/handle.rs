@@ -6,9 +6,7 @@
 use std::any::Any;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::keeper::Keeper;
@@ -24,6 +22,9 @@ use super::{
 };
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Condvar, Mutex, PoisonError};
 
 /// The writer looks this often whether a segment is old enough to be closed.
 const WRITER_IDLE: Duration = Duration::from_secs(1);
@@ -152,10 +153,10 @@ impl Journal {
         let bell = Arc::new(Bell::default());
         let (shared, abandoned) = (self.inner.shared.clone(), bell.clone());
         let keeper_bell = bell.clone();
-        let keeper = std::thread::Builder::new()
+        let keeper = thread::Builder::new()
             .name("journal-keeper".into())
             .spawn(move || run_keeper(&mut keeper, &keeper_bell))?;
-        let writer = std::thread::Builder::new().name("journal-writer".into()).spawn(move || {
+        let writer = thread::Builder::new().name("journal-writer".into()).spawn(move || {
             let _guard = PoisonOnPanic(shared.clone());
             while shared.queue.wait(WRITER_IDLE) {
                 writer.turn(unix_ms());
@@ -269,8 +270,8 @@ impl Bell {
 }
 
 /// Joins, unless this is that thread: the last handle may go with an answer's closure.
-fn join(thread: JoinHandle<()>) -> std::thread::Result<()> {
-    if thread.thread().id() == std::thread::current().id() { Ok(()) } else { thread.join() }
+fn join(joined: JoinHandle<()>) -> thread::Result<()> {
+    if joined.thread().id() == thread::current().id() { Ok(()) } else { joined.join() }
 }
 
 fn run_keeper(keeper: &mut Keeper, bell: &Bell) {
@@ -291,7 +292,7 @@ struct PoisonOnPanic(Arc<Shared>);
 
 impl Drop for PoisonOnPanic {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             self.0.poison("thread", &io::Error::other("panic"));
         }
     }

@@ -4,13 +4,13 @@
 //! [`Queued`] answers when it is dropped.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::frame::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use super::record::RECORD_HEADER_BYTES;
 use super::shared::lock;
 use super::{Append, AppendError, Position, Tag};
+use crate::sync::{Condvar, Mutex, PoisonError};
 
 type Done = Box<dyn FnOnce(Result<Position, AppendError>) + Send>;
 

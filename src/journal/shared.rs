@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::quarantine::Damage;
@@ -15,6 +14,8 @@ use super::spares::Spares;
 use super::{Append, AppendError, JournalId, LaneMark, Options, Position, Storage};
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// One segment that holds records, as readers and housekeeping see it.
 #[derive(Debug, Clone, PartialEq, Eq)]

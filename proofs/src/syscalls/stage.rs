@@ -167,7 +167,7 @@ impl Stage {
         if !complaints.is_empty() {
             return Err(format!("wrong answers: {complaints:?}"));
         }
-        let circumstances = Circumstances { kills: self.deaths, all_topic: None };
+        let circumstances = Circumstances { kills: self.deaths, ..Circumstances::default() };
         let report = judge(ledger, &self.mock.read_all()?, &circumstances);
         let kinds = report.wrong.iter();
         let wrong: Vec<String> =
