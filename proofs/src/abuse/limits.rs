@@ -1,4 +1,4 @@
-//! Room for ten thousand sockets. The bridge inherits what is raised here; it needs about 1,300.
+//! Room for ten thousand sockets of the proof itself. The bridge has to see to its own.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -1,6 +1,8 @@
 //! One bridge, one seed, all kinds of abuse one after the other; then the journal is read and judged.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use support::bridge::Bridge;
 use support::events::Source;
 use support::process::wait_until;
 use support::settings::Settings;
+use support::tools;
 
 use super::hostile::{ABUSES, Abuse, Target};
 use super::ledger::Ledger;
@@ -29,7 +32,9 @@ const INDEX_BYTES: u64 = 32 << 20;
 const KAFKA_QUEUE_BYTES: u64 = 32 << 20;
 /// Read buffers, the journal's batch, the allocator's holes.
 const MEMORY_MARGIN_BYTES: u64 = 64 << 20;
-/// What may be open for a moment beside the connections: segments, Kafka's sockets, `/livez`, connections just accepted.
+/// Connections beyond `connections_max` that each worker of the intake takes from the kernel before it looks at them.
+const ACCEPTED_BEYOND: u64 = 8 * 64;
+/// What may be open for a moment beside the connections: segments, Kafka's sockets, `/livez`.
 const DESCRIPTORS_MARGIN: u64 = 64;
 /// Generous, as the machine may be busy: below the 8 s after which the bridge itself gives up.
 const HONEST_P99_MAX: Duration = Duration::from_secs(8);
@@ -62,7 +67,8 @@ struct Stage<'a> {
 pub(super) fn run(seed: u64, tells: bool) -> Result<Outcome, String> {
     let source = Source::new("default", "/webhook", "retell.");
     // Nobody listens on port 1: nothing is published, nothing is freed.
-    let mut bridge = Bridge::start(Settings::new("127.0.0.1:1", &[&source]));
+    let mut bridge = Bridge::prepare(Settings::new("127.0.0.1:1", &[&source]), Arc::new(as_from_a_shell));
+    bridge.start_again();
     let quiet_descriptors = watch::descriptors(&bridge);
     let quiet_memory = watch::memory_high_bytes(&bridge);
     let stage = Stage {
@@ -89,7 +95,21 @@ pub(super) fn run(seed: u64, tells: bool) -> Result<Outcome, String> {
     bridge.stop_cleanly();
     outcome.kept_records = ledger.kept();
     wrong.extend(judge(&bridge, &ledger)?);
-    if wrong.is_empty() { Ok(outcome) } else { Err(wrong.join("\n")) }
+    if wrong.is_empty() {
+        return Ok(outcome);
+    }
+    let log = bridge.log();
+    let loud = log.iter().filter(|line| line.contains(r#""level":"ERROR""#) || line.contains("panicked"));
+    wrong.extend(loud.take(5).map(|line| line.chars().take(400).collect()));
+    Err(wrong.join("\n"))
+}
+
+/// The plain binary with the soft limit of descriptors that shells and systemd give: fewer than the intake may need.
+fn as_from_a_shell(settings: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(r#"ulimit -Sn 1024 && exec "$0" serve --config "$1""#);
+    command.arg(tools::binary("retell-bridge")).arg(settings);
+    command
 }
 
 impl Stage<'_> {
@@ -168,7 +188,8 @@ impl Stage<'_> {
 /// What the settings promise of memory and descriptors.
 fn bounds(outcome: &Outcome, quiet_descriptors: u64, quiet_memory: u64) -> Vec<String> {
     let connections = CONNECTIONS_MAX + SPARE_CONNECTIONS;
-    let descriptors = quiet_descriptors + connections + DESCRIPTORS_MARGIN;
+    let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 512) as u64;
+    let descriptors = quiet_descriptors + workers * (CONNECTIONS_MAX + ACCEPTED_BEYOND) + DESCRIPTORS_MARGIN;
     // A head may lie twice, unread and parsed; a body as well, in its own place and in the journal's batch.
     let memory = quiet_memory
         + 2 * IN_FLIGHT_MAX_BYTES

@@ -44,7 +44,7 @@ fn body(shape: u64, chance: &mut Random) -> Vec<u8> {
         )
         .into(),
         11 => format!(r#"{{"event":{{"event":"call_ended"}},"call":"{id}""#).into(),
-        12 => call(&id)[..40].to_string().into(),
+        12 => call(&id)[..56].to_string().into(),
         13 => format!("\u{feff}{}", call(&id)).into(),
         _ => {
             let mut noise = vec![0; 1 + chance.below(200_000) as usize];
