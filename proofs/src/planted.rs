@@ -31,15 +31,17 @@ fn catcher(bug: Bug) -> Catcher {
         Bug::SyncRetried => ("simulation", &["is not poisoned by Failed { call: Sync"]),
         Bug::CutInTheMiddle => ("simulation", &["nothing was said", "LOST: record"]),
         Bug::LengthOutsideTheChecksum => ("simulation", &["turned over: nothing was said"]),
-        Bug::AppendToAnOldFile => ("simulation", &["LOST: record"]),
+        Bug::AppendToAnOldFile => ("simulation", &["LOST: record", "is not what segment"]),
         Bug::PositionReusedAfterACut => ("simulation", &["was reached", "and is now record"]),
-        Bug::PublishBeforeSync => ("pipeline", &["before its sync"]),
-        Bug::CheckpointBeforeReceipt => ("pipeline", &["ahead"]),
-        Bug::CheckpointWithAGap => ("pipeline", &["ahead"]),
-        Bug::DuplicateBeforeItIsDurable => ("pipeline", &["duplicate"]),
-        Bug::EntryLeftByARefusedCopy => ("pipeline", &["duplicate"]),
-        Bug::SegmentFreedUnderALane => ("pipeline", &["lost"]),
-        Bug::WholeBatchSetAside => ("pipeline", &["dead letter"]),
+        Bug::PublishBeforeSync => ("pipeline", &["was published before its sync"]),
+        Bug::CheckpointBeforeReceipt => ("pipeline", &["the checkpoint is ahead of a receipt"]),
+        Bug::CheckpointWithAGap => ("pipeline", &["the checkpoint has passed over a gap"]),
+        Bug::DuplicateBeforeItIsDurable => {
+            ("pipeline", &["a duplicate was answered 2xx before its first copy was synced"])
+        }
+        Bug::EntryLeftByARefusedCopy => ("pipeline", &["a refused copy left its entry"]),
+        Bug::SegmentFreedUnderALane => ("pipeline", &["a segment was freed under a lane"]),
+        Bug::WholeBatchSetAside => ("pipeline", &["of a record that fits"]),
         Bug::KeyFileHalfWritten => ("keys", &["was refused"]),
     };
     Catcher { bug, proof, says }
