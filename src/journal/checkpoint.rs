@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::frame::{BLOCK_BYTES, array_at, round_up, u32_at, u64_at};
 use super::segment::{FOLDER, HeaderError, VERSION};
 use super::storage::{File, Storage, read_full_at, write_all_at};
-use super::{JournalId, LaneMark, Position};
+use super::{JournalId, LaneMark, NUMBER_END, Position};
 use crate::planted::Bug;
 
 /// Length of one slot, bytes: 64 lanes with Kafka's longest names fit.
@@ -80,13 +80,20 @@ impl Checkpoint {
             return Err(HeaderError::Version(version));
         }
         let lanes = decode_lanes(&slot[FIXED_BYTES..length], u16::from_le_bytes([slot[10], slot[11]]));
-        Ok(Checkpoint {
+        let checkpoint = Checkpoint {
             identity: JournalId(array_at(slot, 16)),
             generation: u64_at(slot, 32),
             synced_up_to: Position(u64_at(slot, 40)),
             next_segment: u64_at(slot, 48),
             lanes: lanes.ok_or(HeaderError::Broken)?,
-        })
+        };
+        if checkpoint.is_bounded() { Ok(checkpoint) } else { Err(HeaderError::Broken) }
+    }
+
+    fn is_bounded(&self) -> bool {
+        let lanes = self.lanes.iter().map(|lane| lane.position.0);
+        let mut numbers = lanes.chain([self.generation, self.synced_up_to.0, self.next_segment]);
+        self.next_segment > 0 && numbers.all(|number| number < NUMBER_END)
     }
 }
 
