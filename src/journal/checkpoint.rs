@@ -229,8 +229,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_checkpoint_comes_back_and_no_flipped_bit_goes_unseen(
-            lanes in prop::collection::vec(("[a-z._-]{1,249}", 1..u64::MAX), 0..=64),
-            generation: u64, synced: u64, at: prop::sample::Index, bit in 0..8,
+            lanes in prop::collection::vec(("[a-z._-]{1,249}", 1..NUMBER_END), 0..=64),
+            generation in 0..NUMBER_END, synced in 0..NUMBER_END, at: prop::sample::Index, bit in 0..8,
         ) {
             let lanes = lanes.into_iter().map(|(topic, at)| LaneMark { topic, position: Position(at), takes: at }).collect();
             let written = Checkpoint {
@@ -247,6 +247,22 @@ mod tests {
         #[test]
         fn bytes_that_are_no_checkpoint_are_broken(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(Checkpoint::decode(&bytes), Err(HeaderError::Broken));
+        }
+    }
+
+    #[test]
+    fn a_sound_slot_with_numbers_that_cannot_be_is_broken() {
+        let sound = checkpoint(1, 2);
+        let far = Position(NUMBER_END);
+        let lanes = vec![LaneMark { position: far, ..sound.lanes[0].clone() }];
+        for impossible in [
+            Checkpoint { next_segment: 0, ..sound.clone() },
+            Checkpoint { next_segment: u64::MAX, ..sound.clone() },
+            Checkpoint { generation: u64::MAX, ..sound.clone() },
+            Checkpoint { synced_up_to: far, ..sound.clone() },
+            Checkpoint { lanes, ..sound.clone() },
+        ] {
+            assert_eq!(Checkpoint::decode(&impossible.encode()), Err(HeaderError::Broken), "{impossible:?}");
         }
     }
 

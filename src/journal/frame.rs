@@ -185,7 +185,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_header_comes_back_as_it_was_written(
-            batch: u32, count in 1..=512_u32, first in 1..u64::MAX / 2, extra in 0..1_000_000_u32, chain: u32,
+            batch: u32, count in 1..=512_u32, first in 1..NUMBER_END, extra in 0..1_000_000_u32, chain: u32,
         ) {
             let mut written = header(batch, count, first, extra, chain);
             let bytes = written.encode();
