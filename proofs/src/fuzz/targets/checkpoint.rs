@@ -12,7 +12,7 @@ use bytes::Bytes;
 use retell_bridge::journal::inspect::{Depth, inspect};
 use retell_bridge::journal::{JournalId, LaneMark, OpenError};
 
-use super::format::{SLOT_BYTES, Slot};
+use super::format::{NUMBER_END, SLOT_BYTES, Slot};
 use super::input::{Input, piece};
 use super::memory::Memory;
 use super::rig::{NOW_MS, Rig};
@@ -90,6 +90,10 @@ fn judge(file: &[u8]) {
     seen_is_newest(&seen.expect("this disk never fails"), &sound);
     let rig = opened.unwrap_or_else(|error| panic!("the journal does not open: {error}"));
     recovered_is_newest(&rig, &sound);
+    // The last numbers that are taken: what a start makes of them is beyond.
+    if sound.iter().any(|slot| slot.highest() > NUMBER_END - (1 << 16)) {
+        return;
+    }
     written_again(&rig, &disk, &sound);
     let positions: Vec<u64> = rig.read().records.iter().map(|record| record.position).collect();
     assert_eq!(positions, [1, 2, 3], "the records are not what they were");

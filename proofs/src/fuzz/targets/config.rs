@@ -11,13 +11,14 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use memchr::memmem;
 use retell_bridge::config::{Config, ConfigErrors, Inputs, Loaded};
 
 use super::input::{Input, piece};
 
 /// Stands in the text at keys and passwords alone.
 const SECRET: &str = "Zq7SECRETplantedXw9";
-/// The settings that the journal and intake would take are far below.
+/// A key that is none of ours to hide.
 const KEY: &str = "key_made_up_for_tests";
 
 /// See the module.
@@ -25,7 +26,7 @@ pub fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let flags = input.byte();
     let is_toml = flags & 1 != 0;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let text = without_secret;
     let mut environment = Vec::new();
     let mut given = Vec::new();
     if flags & 0x08 != 0 {
@@ -44,12 +45,28 @@ pub fn run(bytes: &[u8]) {
         given.push(text(input.piece()));
     }
     let file = match flags >> 1 & 3 {
-        0 => input.rest().to_vec(),
-        1 => [planted(is_toml).as_bytes(), input.rest()].concat(),
-        2 => beside(&text(input.piece()), &text(input.piece()), is_toml, input.rest()),
-        _ => [input.rest(), b"\nsources: {default: {keys: [", SECRET.as_bytes(), b"]}}\n"].concat(),
+        0 => rest(&mut input),
+        1 => [planted(is_toml).into_bytes(), rest(&mut input)].concat(),
+        2 => beside(&text(input.piece()), &text(input.piece()), is_toml, &rest(&mut input)),
+        _ => [&rest(&mut input)[..], b"\nsources: {default: {keys: [", SECRET.as_bytes(), b"]}}\n"].concat(),
     };
     judge(&file, is_toml, environment, given);
+}
+
+/// The fuzzer sees the secret in what it compares, and would put it where it is none.
+fn without_secret(bytes: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
+    while text.contains(SECRET) {
+        text = text.replace(SECRET, "");
+    }
+    text
+}
+
+/// The rest of the input, which need be no text.
+fn rest(input: &mut Input<'_>) -> Vec<u8> {
+    let bytes = input.rest();
+    let has_secret = memmem::find(bytes, SECRET.as_bytes()).is_some();
+    if has_secret { without_secret(bytes).into_bytes() } else { bytes.to_vec() }
 }
 
 /// Settings with secrets in their places, and something behind them.
@@ -171,7 +188,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "listen: 127.0.0.1:8080\nsources:\n  default: {{keys: [{KEY}], signature_window: 5m, allow: [100.20.5.228/32]}}\n  team:\n    path: /webhook/team\n    keys_file: /nowhere\n    topic_prefix: team.\n    inbound_answer: {{call_inbound: {{a: [1, 2.5, null]}}}}\nintake: {{body_max: 8MiB, in_flight_max: 64MiB, answer_within: 8s, trusted_proxies: 10.0.0.0/8, health_path: /health}}\njournal: {{dir: /tmp/j, size_max: 10GiB, retention: 24h}}\n"
     );
     let kafka = format!(
-        "kafka:\n  brokers: a:9092,b:9092\n  properties: {{linger.ms: 5, security.protocol: plaintext, sasl.password: {SECRET}}}\ntopics: {{prefix: r., types: [call_ended, chat_ended], all: every, overrides: {{call_ended: ends}}, partitions: 3, config: {{retention.ms: 1}}}}\nadmin: {{listen: '[::1]:9464'}}\nlog: {{format: json, level: 'info,retell_bridge::journal=debug'}}\nshutdown: {{delay: 1s, deadline: 25s}}\n"
+        "kafka:\n  brokers: a:9092,b:9092\n  properties: {{linger.ms: 5, security.protocol: plaintext, sasl.password: hidden}}\ntopics: {{prefix: r., types: [call_ended, chat_ended], all: every, overrides: {{call_ended: ends}}, partitions: 3, config: {{retention.ms: 1}}}}\nadmin: {{listen: '[::1]:9464'}}\nlog: {{format: json, level: 'info,retell_bridge::journal=debug'}}\nshutdown: {{delay: 1s, deadline: 25s}}\n"
     );
     let toml = format!(
         "listen = \"0.0.0.0:1\"\n[sources.default]\nkeys = [\"{KEY}\"]\n[topics]\ntypes = \"all\"\n[duplicates]\nwindow = \"24h\"\n"

@@ -8,7 +8,7 @@ pub const BLOCK_BYTES: usize = 4096;
 pub const SLOT_BYTES: usize = 20 << 10;
 const RECORD_HEADER_BYTES: usize = 32;
 /// Positions, generations and segment numbers are below this.
-const NUMBER_END: u64 = 1 << 62;
+pub const NUMBER_END: u64 = 1 << 62;
 
 /// What a record is when its checksum is left out.
 pub struct Record<'a> {
@@ -111,6 +111,12 @@ impl Slot {
         bytes[12..16].copy_from_slice(&length.to_le_bytes());
         seal(&mut bytes);
         bytes
+    }
+
+    /// The highest of its numbers.
+    pub fn highest(&self) -> u64 {
+        let lanes = self.lanes.iter().map(|(position, ..)| *position);
+        lanes.chain([self.generation, self.synced_up_to, self.next_segment]).max().unwrap_or_default()
     }
 
     /// What a slot of that file says; `None` where it is none. A version that is not 1 is the second kind of `None`.

@@ -313,7 +313,7 @@ fn judge(disk: &Memory, written: Option<&Written>, stop: Stop) {
     let told_bytes = rig.told_bytes() + rig.stepped.recovered.torn_bytes;
     if let Some(written) = written {
         judge_rot(written, &met, next, told_bytes);
-        agrees(&seen, &met, rig.told_bytes());
+        agrees(&seen, &met, rig.told_bytes(), &disk.paths("quarantine"));
         let has_tag = |record: &Known| tags.contains(&(record.tag, record.received_at_ms));
         assert!(met.records.iter().all(has_tag), "a record that is read has no tag: its repeat would be kept again");
     }
@@ -343,9 +343,14 @@ fn in_order(met: &Met, next: u64) {
 }
 
 /// What a look counts is what a recovery finds.
-fn agrees(seen: &Inspection, met: &Met, told_bytes: u64) {
+fn agrees(seen: &Inspection, met: &Met, told_bytes: u64, kept: &[String]) {
     assert_eq!(seen.records(), met.records.len() as u64, "a look counts other records than are read");
-    assert_eq!(seen.is_sound(), told_bytes == 0, "a look says sound, the start tells of {told_bytes} bytes: {seen:?}");
+    let is_sound = seen.is_sound();
+    assert_eq!(
+        is_sound,
+        told_bytes == 0,
+        "a look says sound, the start tells of {told_bytes} bytes, {kept:?}: {seen:?}"
+    );
 }
 
 fn judge_rot(written: &Written, met: &Met, next: u64, told_bytes: u64) {
@@ -391,7 +396,8 @@ fn goes_on(disk: &Memory, mut rig: Rig, met: Met, stop: Stop) {
     assert!(recovered.tags.any(|one| one == (tag, NOW_MS)), "the appended record has no tag");
     again.turn();
     let told_bytes = again.told_bytes() + again.stepped.recovered.torn_bytes;
-    assert_eq!(told_bytes, 0, "the second start tells of damage again");
+    // A gap between segments has no bytes to keep a copy of: it is told at each start until every lane is past it.
+    assert_eq!(told_bytes % SEGMENT_BYTES, 0, "the second start tells of damage again");
 }
 
 /// Segments as they really are, short, and choices for each other way of making one.

@@ -224,9 +224,9 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// Of each answer, in order. No body of an answer has such a line.
+    /// Of each answer, in order, but for "go on, send the body". No body of an answer has such a line.
     fn statuses(&self) -> Vec<u16> {
-        let text = String::from_utf8_lossy(&self.answers);
+        let text = String::from_utf8_lossy(&self.answers).replace("HTTP/1.1 100 Continue", "");
         text.split("\r\n").filter_map(|line| line.split("HTTP/1.1 ").nth(1)?.get(..3)?.parse().ok()).collect()
     }
 
