@@ -187,9 +187,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let full = format!(
         "listen: 127.0.0.1:8080\nsources:\n  default: {{keys: [{KEY}], signature_window: 5m, allow: [100.20.5.228/32]}}\n  team:\n    path: /webhook/team\n    keys_file: /nowhere\n    topic_prefix: team.\n    inbound_answer: {{call_inbound: {{a: [1, 2.5, null]}}}}\nintake: {{body_max: 8MiB, in_flight_max: 64MiB, answer_within: 8s, trusted_proxies: 10.0.0.0/8, health_path: /health}}\njournal: {{dir: /tmp/j, size_max: 10GiB, retention: 24h}}\n"
     );
-    let kafka = format!(
-        "kafka:\n  brokers: a:9092,b:9092\n  properties: {{linger.ms: 5, security.protocol: plaintext, sasl.password: hidden}}\ntopics: {{prefix: r., types: [call_ended, chat_ended], all: every, overrides: {{call_ended: ends}}, partitions: 3, config: {{retention.ms: 1}}}}\nadmin: {{listen: '[::1]:9464'}}\nlog: {{format: json, level: 'info,retell_bridge::journal=debug'}}\nshutdown: {{delay: 1s, deadline: 25s}}\n"
-    );
+    let kafka = "kafka:\n  brokers: a:9092,b:9092\n  properties: {linger.ms: 5, security.protocol: plaintext, sasl.password: hidden}\ntopics: {prefix: r., types: [call_ended, chat_ended], all: every, overrides: {call_ended: ends}, partitions: 3, config: {retention.ms: 1}}\nadmin: {listen: '[::1]:9464'}\nlog: {format: json, level: 'info,retell_bridge::journal=debug'}\nshutdown: {delay: 1s, deadline: 25s}\n";
     let toml = format!(
         "listen = \"0.0.0.0:1\"\n[sources.default]\nkeys = [\"{KEY}\"]\n[topics]\ntypes = \"all\"\n[duplicates]\nwindow = \"24h\"\n"
     );

@@ -235,7 +235,13 @@ fn rot(disk: &Memory, input: &mut Input<'_>) {
             bytes[at..end].fill(0);
         }
         2 => {
-            let noise = input.piece();
+            // Changed, so that a record of another journal that the fuzzer has seen does not come in whole: that is no rot.
+            let noise: Vec<u8> = input
+                .piece()
+                .iter()
+                .zip((0_u8..=u8::MAX).cycle())
+                .map(|(byte, at)| byte ^ at.wrapping_mul(31) ^ 0x5a)
+                .collect();
             let end = (at + noise.len()).min(bytes.len());
             bytes[at..end].copy_from_slice(&noise[..end - at]);
         }
