@@ -1,6 +1,7 @@
 //! What is wrong with the settings: all of it at once, one line each, with the key's path, what is wrong, what would be
 //! right, and where it came from. A secret never stands in such a line.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -19,12 +20,12 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.problem)?;
+        write!(f, "{}: {}", on_one_line(&self.path), on_one_line(&self.problem))?;
         if !self.cure.is_empty() {
-            write!(f, "; {}", self.cure)?;
+            write!(f, "; {}", on_one_line(&self.cure))?;
         }
         match &self.origin {
-            Some(origin) if *origin != self.path => write!(f, " (from {origin})"),
+            Some(origin) if *origin != self.path => write!(f, " (from {})", on_one_line(origin)),
             _ => Ok(()),
         }
     }
@@ -117,6 +118,15 @@ impl Findings {
     }
 }
 
+/// Names of keys, variables and files may have any character in them.
+fn on_one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |each: char| if each.is_control() { each.escape_debug().to_string() } else { each.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
 /// A value in a sentence: quoted, cut where it is long, without line breaks.
 pub fn quoted(value: &str) -> String {
     const SHOWN_CHARS_MAX: usize = 60;
@@ -148,6 +158,14 @@ mod tests {
             findings.finish::<()>(None).unwrap_err().to_string(),
             "kafka.properties.x: librdkafka refuses the value: out of range"
         );
+    }
+
+    #[test]
+    fn a_name_with_a_line_break_stays_on_one_line() {
+        let mut findings = Findings::default();
+        findings.add_from("a\nb", "no such setting", "did you mean a\tc?", Some("A\r".to_owned()));
+        let told = findings.finish::<()>(None).unwrap_err().to_string();
+        assert_eq!(told, "a\\nb: no such setting; did you mean a\\tc? (from A\\r)");
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod registry;
 mod request;
 mod routes;
 mod server;
+mod stepped;
 mod stream;
 mod unsigned;
 mod voice;
@@ -62,6 +63,7 @@ pub use clerk::{Clerk, NotKept, Taken};
 pub use duplicates::{Admission, Duplicates, Outcome, Ticket};
 pub use keys::{KeyFileError, keys_of_file};
 pub use routes::without_slash;
+pub use stepped::Stepped;
 pub use voice::{Observer, Seen};
 
 /// Queues one record in the journal; `Journal::append`. Must not block. On `Err`, `done` was not called.

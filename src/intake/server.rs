@@ -16,6 +16,7 @@ use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_se
 use actix_web::dev::AppConfig;
 use actix_web::web::{self, Payload};
 use actix_web::{App, HttpRequest};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
@@ -155,22 +156,29 @@ fn serve(
     desk: Arc<Desk>,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> {
     let for_streams = desk.clone();
-    let handle = move |http: HttpRequest, payload: Payload| handler::handle(desk.clone(), http, payload);
-    let app = App::new().default_service(web::to(handle));
-    let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
-    let http = HttpService::build()
-        .keep_alive(KeepAlive::Os)
-        .client_request_timeout(Duration::ZERO)
-        .client_disconnect_timeout(LINGER)
-        .on_connect_ext(|stream: &Stream<TcpStream>, data| {
-            data.insert(stream.connection().clone());
-        })
-        .h1(map_config(app, |_| AppConfig::default()));
     fn_service(move |stream: TcpStream| {
         let admitted = admit(&for_streams, stream);
         async move { admitted }
     })
-    .and_then(http)
+    .and_then(http(desk))
+}
+
+/// HTTP over admitted streams, whatever carries their bytes.
+pub(super) fn http<T: AsyncRead + AsyncWrite + Unpin + 'static>(
+    desk: Arc<Desk>,
+) -> impl ServiceFactory<(Stream<T>, Option<SocketAddr>), Config = (), Response = (), Error = DispatchError, InitError = ()>
+{
+    let handle = move |http: HttpRequest, payload: Payload| handler::handle(desk.clone(), http, payload);
+    let app = App::new().default_service(web::to(handle));
+    let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
+    HttpService::build()
+        .keep_alive(KeepAlive::Os)
+        .client_request_timeout(Duration::ZERO)
+        .client_disconnect_timeout(LINGER)
+        .on_connect_ext(|stream: &Stream<T>, data| {
+            data.insert(stream.connection().clone());
+        })
+        .h1(map_config(app, |_| AppConfig::default()))
 }
 
 fn admit(desk: &Desk, stream: TcpStream) -> Result<(Stream<TcpStream>, Option<SocketAddr>), DispatchError> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::frame::{BLOCK_BYTES, array_at, round_up, u32_at, u64_at};
 use super::segment::{FOLDER, HeaderError, VERSION};
 use super::storage::{File, Storage, read_full_at, write_all_at};
-use super::{JournalId, LaneMark, Position};
+use super::{JournalId, LaneMark, NUMBER_END, Position};
 use crate::planted::Bug;
 
 /// Length of one slot, bytes: 64 lanes with Kafka's longest names fit.
@@ -80,13 +80,20 @@ impl Checkpoint {
             return Err(HeaderError::Version(version));
         }
         let lanes = decode_lanes(&slot[FIXED_BYTES..length], u16::from_le_bytes([slot[10], slot[11]]));
-        Ok(Checkpoint {
+        let checkpoint = Checkpoint {
             identity: JournalId(array_at(slot, 16)),
             generation: u64_at(slot, 32),
             synced_up_to: Position(u64_at(slot, 40)),
             next_segment: u64_at(slot, 48),
             lanes: lanes.ok_or(HeaderError::Broken)?,
-        })
+        };
+        if checkpoint.is_bounded() { Ok(checkpoint) } else { Err(HeaderError::Broken) }
+    }
+
+    fn is_bounded(&self) -> bool {
+        let lanes = self.lanes.iter().map(|lane| lane.position.0);
+        let mut numbers = lanes.chain([self.generation, self.synced_up_to.0, self.next_segment]);
+        self.next_segment > 0 && numbers.all(|number| number < NUMBER_END)
     }
 }
 
@@ -222,8 +229,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_checkpoint_comes_back_and_no_flipped_bit_goes_unseen(
-            lanes in prop::collection::vec(("[a-z._-]{1,249}", 1..u64::MAX), 0..=64),
-            generation: u64, synced: u64, at: prop::sample::Index, bit in 0..8,
+            lanes in prop::collection::vec(("[a-z._-]{1,249}", 1..NUMBER_END), 0..=64),
+            generation in 0..NUMBER_END, synced in 0..NUMBER_END, at: prop::sample::Index, bit in 0..8,
         ) {
             let lanes = lanes.into_iter().map(|(topic, at)| LaneMark { topic, position: Position(at), takes: at }).collect();
             let written = Checkpoint {
@@ -240,6 +247,22 @@ mod tests {
         #[test]
         fn bytes_that_are_no_checkpoint_are_broken(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(Checkpoint::decode(&bytes), Err(HeaderError::Broken));
+        }
+    }
+
+    #[test]
+    fn a_sound_slot_with_numbers_that_cannot_be_is_broken() {
+        let sound = checkpoint(1, 2);
+        let far = Position(NUMBER_END);
+        let lanes = vec![LaneMark { position: far, ..sound.lanes[0].clone() }];
+        for impossible in [
+            Checkpoint { next_segment: 0, ..sound.clone() },
+            Checkpoint { next_segment: u64::MAX, ..sound.clone() },
+            Checkpoint { generation: u64::MAX, ..sound.clone() },
+            Checkpoint { synced_up_to: far, ..sound.clone() },
+            Checkpoint { lanes, ..sound.clone() },
+        ] {
+            assert_eq!(Checkpoint::decode(&impossible.encode()), Err(HeaderError::Broken), "{impossible:?}");
         }
     }
 

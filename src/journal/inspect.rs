@@ -104,9 +104,24 @@ pub struct InspectedDamage {
 }
 
 impl Inspection {
-    /// No damage and no gap; a torn tail and one broken checkpoint slot are what a crash leaves.
+    /// Whether the journal ends before what its checkpoint knows; the next start goes on under a new identity then, loudly.
+    pub fn is_end_lost(&self) -> bool {
+        let Some(checkpoint) = &self.checkpoint else { return false };
+        let synced_up_to = checkpoint.synced_up_to;
+        let used = self.segments.iter().filter(|segment| segment.state != SegmentState::Spare);
+        match used.map(|segment| segment.end).max() {
+            Some(end) => end < synced_up_to,
+            None => {
+                let settled = checkpoint.lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
+                settled < synced_up_to && synced_up_to > Position(1)
+            }
+        }
+    }
+
+    /// No damage and no gap, and its end is there; a torn tail and one broken checkpoint slot are what a crash leaves.
     pub fn is_sound(&self) -> bool {
         self.gaps.is_empty()
+            && !self.is_end_lost()
             && self.broken_slots < 2
             && self.segments.iter().all(|segment| segment.damages.is_empty())
             && (self.checkpoint.is_some() || self.segments.is_empty())
@@ -238,12 +253,14 @@ fn look(
     let path = Name::Segment(found.number).path().display().to_string();
     let examined = examine(&subject, &mut |_, _| Ok(()));
     let examined = examined.map_err(|source| OpenError::Io { doing: "read", path, source })?;
-    segment.take_in(examined, synced_up_to);
+    // A closing whose cut was undone is no damage; one that was cut has its footer.
+    let lacks_end = found.footer.is_none() && (examined.closed_at.is_none() || !found.is_full_length());
+    segment.take_in(examined, synced_up_to, lacks_end);
     Ok(segment)
 }
 
 impl InspectedSegment {
-    fn take_in(&mut self, examined: Examined, synced_up_to: Position) {
+    fn take_in(&mut self, examined: Examined, synced_up_to: Position, lacks_end: bool) {
         self.identity = self.identity.or(examined.identity);
         (self.begin, self.end) = (examined.begin, examined.end.max(self.end));
         (self.records, self.newest_ms) = (examined.records, examined.newest_ms);
@@ -256,9 +273,9 @@ impl InspectedSegment {
                 self.damages.push(InspectedDamage { bytes, positions, what });
             }
         }
-        if !is_open && examined.closed_at.is_none() {
+        if !is_open && lacks_end {
             let bytes = examined.data_end.min(self.file_bytes)..self.file_bytes;
-            let what = "it has no end, though a later segment is in use";
+            let what = "its end is broken or not there, though a later segment is in use";
             self.damages.push(InspectedDamage { bytes, positions: 0..0, what });
         }
     }

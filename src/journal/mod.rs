@@ -187,6 +187,9 @@ const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 /// `size_max` holds at least so many segments: the one at hand, one that waits, two spares.
 const SEGMENTS_MIN: u64 = 4;
+/// Positions, generations and segment numbers on disk are below this: at a million records a second, for 140,000 years. A
+/// header that says more is broken, whatever its checksum says, so that no sum of what was read overflows.
+const NUMBER_END: u64 = 1 << 62;
 
 /// A place in the journal; never used twice. The first record ever has position 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -12,6 +12,8 @@ use super::{Position, Tag};
 pub const RECORD_HEADER_BYTES: usize = 32;
 /// Received-at of a record that the search through broken bytes believes; 2^48 ms is the year 10889.
 const RECEIVED_AT_MS_MAX: u64 = 1 << 48;
+/// Positions that one search passes over at most where few bytes are searched.
+const SKIPPED_MAX: u64 = 1 << 16;
 
 /// A sound record, by where it lies in the bytes it was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,8 +92,11 @@ fn read(bytes: &[u8], at: usize, position: u64) -> Option<Found> {
     matches(header, crc, position).then(|| found(header, at, length, position))
 }
 
-/// The first record behind `from` whose checksum holds for one of the positions.
-fn search(bytes: &[u8], from: usize, positions: Range<u64>) -> Option<Found> {
+/// The first record behind `from` whose checksum holds for one of the positions, of which no more are tried than could
+/// stand in these bytes, or were skipped by a recovery: a checkpoint that is far ahead makes a window that nobody can try.
+fn search(bytes: &[u8], from: usize, mut positions: Range<u64>) -> Option<Found> {
+    let tried = SKIPPED_MAX.max((bytes.len() / RECORD_HEADER_BYTES) as u64);
+    positions.end = positions.end.min(positions.start.saturating_add(tried));
     for at in from..bytes.len().saturating_sub(RECORD_HEADER_BYTES) {
         let Some((header, length)) = header_at(bytes, at) else { continue };
         if length == 0 || u64_at(header, 8) >= RECEIVED_AT_MS_MAX {
@@ -183,6 +188,17 @@ mod tests {
                 prop_assert_eq!(&bytes[found.payload()], &bodies[(found.position.0 - 5) as usize][..]);
             }
         }
+    }
+
+    #[test]
+    fn a_window_without_end_costs_no_more_than_its_bytes() {
+        let mut bytes = encoded(&[vec![1; 40], vec![2; 40], vec![3; 40]], 5);
+        bytes[80] ^= 1;
+        let decoded = decode(&bytes, 0, 5..1 << 61);
+        let positions: Vec<u64> = decoded.records.iter().map(|found| found.position.0).collect();
+        assert_eq!(positions, [5, 7]);
+        let missing: Vec<Range<u64>> = decoded.missing.into_iter().map(|missing| missing.positions).collect();
+        assert_eq!(missing, [6..7, 8..1 << 61]);
     }
 
     #[test]

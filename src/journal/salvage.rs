@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
+use super::frame::{BATCH_BYTES_MAX, FRAME_HEADER_BYTES, FrameHeader};
 use super::quarantine::Damage;
 use super::record::{self, Decoded, Found, Missing};
 use super::walk::{Hole, Walk};
@@ -43,9 +43,15 @@ pub fn frame(
 
 /// The records of `positions` that can still be found in a hole: a rotten frame header costs no event.
 pub fn hole(walk: &mut Walk, segment: u64, hole: &Hole, positions: Range<u64>, limit: u64) -> io::Result<Salvaged> {
-    let used_bytes = hole.used_bytes.min(HOLE_BYTES_MAX);
-    let bytes = walk.bytes(hole.at, used_bytes, limit, used_bytes as usize)?;
-    let Decoded { records, missing } = record::decode(&bytes, FRAME_HEADER_BYTES, positions);
+    // A record may end in zeros, which look like nothing: beyond what is used, up to the next frame.
+    let zeros_bytes = if hole.until.is_some() { hole.bytes } else { hole.used_bytes + BATCH_BYTES_MAX as u64 };
+    let searched_bytes = zeros_bytes.min(HOLE_BYTES_MAX);
+    let used_bytes = hole.used_bytes.min(HOLE_BYTES_MAX) as usize;
+    let bytes = walk.bytes(hole.at, searched_bytes, limit, searched_bytes as usize)?;
+    let Decoded { records, mut missing } = record::decode(&bytes, FRAME_HEADER_BYTES, positions);
+    for Missing { bytes, .. } in &mut missing {
+        *bytes = bytes.start.min(used_bytes)..bytes.end.min(used_bytes);
+    }
     let what = "a frame is broken";
     let mut damages: Vec<Damage> = missing.iter().map(|missing| damage(segment, hole.at, missing, what)).collect();
     if damages.is_empty() && hole.bytes > 0 {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::frame::{self, BLOCK_BYTES, FOOTER_BYTES, FrameHeader, Kind, array_at, disk_bytes, u32_at, u64_at};
 use super::record::{self, RECORD_HEADER_BYTES};
-use super::{JournalId, Position, Tag};
+use super::{JournalId, NUMBER_END, Position, Tag};
 
 /// The folder of segments and checkpoint.
 pub const FOLDER: &str = "journal";
@@ -161,14 +161,15 @@ impl Footer {
     pub fn decode(bytes: &[u8]) -> Option<Footer> {
         let bytes = bytes.get(..FOOTER_BYTES)?;
         let sound = bytes[0..8] == FOOTER_MAGIC && crc32c::crc32c(&bytes[..FOOTER_CRC_AT]) == u32_at(bytes, 60);
-        sound.then(|| Footer {
+        let footer = sound.then(|| Footer {
             number: u64_at(bytes, 8),
             closing_at: u64_at(bytes, 16),
             begin: Position(u64_at(bytes, 24)),
             end: Position(u64_at(bytes, 32)),
             newest_ms: u64_at(bytes, 40),
             records: u64_at(bytes, 48),
-        })
+        });
+        footer.filter(|footer| footer.begin <= footer.end && footer.end.0 < NUMBER_END)
     }
 }
 

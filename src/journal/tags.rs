@@ -59,7 +59,7 @@ fn entries(shared: &Shared, meta: &SegmentMeta) -> io::Result<Vec<Entry>> {
     }
     let bytes = file.byte_len()?;
     let what = "the list at the end of a segment is broken, its records are not";
-    let damage = Damage { segment: meta.number, bytes: meta.data_end..bytes, positions: 0..0, what };
+    let damage = Damage { segment: meta.number, bytes: meta.data_end.min(bytes)..bytes, positions: 0..0, what };
     // The keeper tells and quarantines it.
     lock(&shared.damages).push(damage);
     let subject = Subject {

@@ -165,6 +165,9 @@ impl Examined {
         let until = hole.until.unwrap_or(batch_end.max(subject.at_least));
         let positions = hole.from.0..until.0;
         let mut salvaged = salvage::hole(walk, subject.number, hole, positions, subject.bytes)?;
+        if let Some(last) = salvaged.records.last() {
+            self.data_end = self.data_end.max(hole.at + last.whole.end as u64);
+        }
         if hole.until.is_none() {
             let named = salvaged.records.last().map_or(hole.from.0, |found| found.position.0 + 1);
             let known = named.max(subject.at_least.0);

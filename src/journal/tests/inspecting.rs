@@ -67,3 +67,33 @@ fn a_folder_that_is_no_journal_is_an_error_and_stays_as_it_is() {
     assert!(inspect(&Disk::read_only(folder.path()), Depth::Summary).is_err());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_journal_that_ends_before_its_checkpoint_is_not_sound_for_a_look_either() {
+    let scene = Scene::new();
+    let mut stepped = scene.open();
+    let empty = std::fs::read(scene.path(&segment(1))).unwrap();
+    scene.fill(&mut stepped, 1..6, 100);
+    stepped.journal.mark(vec![lane("a", 1)]);
+    stepped.keeper.turn(START_MS, 0);
+    drop(stepped);
+    assert!(look(&scene, Depth::Records).is_sound());
+    std::fs::write(scene.path(&segment(1)), empty).unwrap();
+    let seen = look(&scene, Depth::Records);
+    assert!(seen.is_end_lost() && !seen.is_sound(), "{seen:?}");
+    assert!(scene.open().recovered.corrupt_bytes > 0);
+}
+
+#[test]
+fn a_rotten_footer_is_seen_by_a_look_and_told_by_a_start() {
+    let scene = Scene::new();
+    let mut stepped = scene.open();
+    scene.fill(&mut stepped, 1..21, 9_000);
+    scene.close(stepped);
+    let bytes = std::fs::metadata(scene.path(&segment(1))).unwrap().len();
+    rot(&scene.path(&segment(1)), bytes - 20, b"rot");
+    let seen = look(&scene, Depth::Records);
+    assert_eq!(seen.segments[0].damages.len(), 1, "{seen:?}");
+    assert_eq!(seen.records(), 20);
+    assert!(scene.open().recovered.corrupt_bytes > 0);
+}

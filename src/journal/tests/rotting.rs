@@ -57,6 +57,50 @@ fn a_rotten_list_costs_no_record_and_no_tag() {
 }
 
 #[test]
+fn a_segment_that_is_cut_short_before_its_first_frame_is_told_and_does_no_more() {
+    let scene = Scene::new();
+    let mut stepped = scene.open();
+    scene.fill(&mut stepped, 1..31, 5_000);
+    scene.close(stepped);
+    std::fs::write(scene.path(&segment(1)), b"short").unwrap();
+    let mut stepped = scene.open();
+    assert!(stepped.recovered.corrupt_bytes > 0);
+    assert!(stepped.recovered.tags.by_ref().count() > 0, "the others have theirs");
+    stepped.keeper.turn(START_MS, 0);
+    assert!(scene.metric("journal_corrupt_bytes_total") < 1_000_000.0);
+}
+
+#[test]
+fn a_record_that_ends_in_zeros_outlives_its_frames_header() {
+    // In a closed segment, as the last frame of one that was not closed, and of one whose end is broken.
+    for case in 0..3 {
+        let scene = Scene::new();
+        let mut stepped = scene.open();
+        for (fill, bytes) in [(1, 100), (0, 9_000), (3, 100), (0, 9_000)] {
+            scene.write(&mut stepped, fill, bytes);
+        }
+        if case > 0 {
+            scene.close(stepped);
+        } else {
+            drop(stepped);
+        }
+        for at in [2, 6] {
+            rot(&scene.path(&segment(1)), at * 4096, &[0x5f; 64]);
+        }
+        if case == 2 {
+            let mut stepped = scene.open();
+            scene.write(&mut stepped, 5, 100);
+            scene.close(stepped);
+            let bytes = std::fs::metadata(scene.path(&segment(1))).unwrap().len();
+            rot(&scene.path(&segment(1)), bytes - 4096, &[0x5f; 64]);
+        }
+        let (records, damaged) = read_all(&scene.open(), 1);
+        let positions: Vec<u64> = records.iter().map(|(position, _)| *position).collect();
+        assert!(positions.starts_with(&[1, 2, 3, 4]) && damaged.is_empty(), "case {case}: {positions:?} {damaged:?}");
+    }
+}
+
+#[test]
 fn one_rotten_checkpoint_slot_is_made_up_for_and_two_are_loud() {
     for (slots, lanes) in [(vec![0], 1), (vec![1], 1), (vec![0, 1], 0)] {
         let scene = closed();
