@@ -26,6 +26,8 @@ pub mod metrics;
 
 pub mod health;
 
+pub mod descriptors;
+
 // The river, in flow order.
 pub mod signature;
 

@@ -2,6 +2,7 @@
 //! `tests/kafka/`.
 
 mod cli;
+mod descriptors;
 mod dev;
 mod stop;
 mod vectors;
