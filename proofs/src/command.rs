@@ -48,7 +48,7 @@ enum What {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Write the table of docs/proofs.md anew from the figures beside it.
+    /// Write the tables of docs/proofs.md anew from the figures beside it.
     Table,
 }
 
@@ -79,9 +79,9 @@ pub fn main() -> ExitCode {
             let share = time / proofs.len() as u32;
             let seeds = seed.unwrap_or_else(published::fresh_seed);
             let order = |_: &Proof| Order { effort: Effort::For(share), seed: Some(seeds), only: false };
-            run(&proofs, order, published::add) && told(published::write_table())
+            run(&proofs, order, published::add) && told(published::write_tables())
         }
-        What::Table => told(published::write_table()),
+        What::Table => told(published::write_tables()),
     };
     if all_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

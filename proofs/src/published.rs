@@ -1,9 +1,8 @@
 //! Figures of long runs, kept for `docs/proofs.md`.
 //!
-//! In: what a long run has done. Out: one line of JSON in `docs/proofs/figures.jsonl` for each proof and run, and the table
-//! of `docs/proofs.md`, which adds them up. Never happens: a figure in the table that no line accounts for.
+//! In: what a long run has done. Out: one line of JSON in `docs/proofs/figures.jsonl` for each proof and run, and the
+//! tables of `docs/proofs.md`, which add them up. Never happens: a figure on the page that no line accounts for.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -64,53 +63,90 @@ fn commit() -> Result<String, String> {
     Ok(if changed.is_empty() { commit } else { format!("{commit} and changes") })
 }
 
-/// Writes the table anew.
-pub fn write_table() -> Result<(), String> {
-    let path = docs().join("proofs.md");
+/// Writes the tables anew.
+pub fn write_tables() -> Result<(), String> {
+    let path = page();
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let (before, after) = parts.ok_or_else(|| format!("{} lacks the lines around the table", path.display()))?;
-    let renewed = format!("{before}{BEGIN}{}{END}{after}", table()?);
-    fs::write(&path, renewed).map_err(|error| format!("{}: {error}", path.display()))
+    let (before, after) = around(&text)?;
+    fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", tables()?)).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The table as `docs/proofs.md` has it.
-pub fn table() -> Result<String, String> {
+fn page() -> PathBuf {
+    docs().join("proofs.md")
+}
+
+/// What stands before and behind the tables.
+fn around(text: &str) -> Result<(&str, &str), String> {
+    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    parts.ok_or_else(|| format!("{} lacks the lines around the tables", page().display()))
+}
+
+/// The sums and the runs, as `docs/proofs.md` has them.
+fn tables() -> Result<String, String> {
     let path = figures_file();
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mut by_proof: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for (index, line) in text.lines().enumerate() {
-        let line: Value =
-            serde_json::from_str(line).map_err(|error| format!("{} line {}: {error}", path.display(), index + 1))?;
-        let name = line["proof"].as_str().ok_or_else(|| format!("{} line {}: no proof", path.display(), index + 1))?;
-        by_proof.entry(name.to_owned()).or_default().push(line);
-    }
-    let mut table = String::from(
-        "| proof | count, all runs | result | time | last run: commit, date, details |\n| --- | --- | --- | --- | --- |\n",
-    );
-    for proof in &PROOFS {
-        let Some(runs) = by_proof.get(proof.name) else {
-            table.push_str(&format!("| `{}` | none yet | | | |\n", proof.name));
-            continue;
-        };
-        table.push_str(&row(proof, runs));
-    }
-    Ok(table)
+    let runs: Vec<Value> = text
+        .lines()
+        .enumerate()
+        .map(|(index, line)| figure_of(line).ok_or_else(|| format!("{} line {} is no figure", path.display(), index + 1)))
+        .collect::<Result<_, _>>()?;
+    let sums: String = PROOFS.iter().map(|proof| sum(proof, &runs)).collect();
+    let each: String = runs.iter().map(each).collect();
+    Ok(format!(
+        "| proof | claim | count, all runs | result | time | command |\n| --- | --- | --- | --- | --- | --- |\n{sums}\n\
+         | date | commit | proof | seed | count | time | details |\n| --- | --- | --- | --- | --- | --- | --- |\n{each}"
+    ))
 }
 
-fn row(proof: &Proof, runs: &[Value]) -> String {
+/// A line that says which proof of ours counted what.
+fn figure_of(line: &str) -> Option<Value> {
+    let run: Value = serde_json::from_str(line).ok()?;
+    let is_ours = PROOFS.iter().any(|proof| run["proof"] == proof.name) && run["count"].is_u64();
+    is_ours.then_some(run)
+}
+
+/// One proof over all its runs.
+fn sum(proof: &Proof, runs: &[Value]) -> String {
+    let runs: Vec<&Value> = runs.iter().filter(|run| run["proof"] == proof.name).collect();
     let sum = |field: &str| runs.iter().filter_map(|run| run[field].as_u64()).sum::<u64>();
-    let last = runs.last().expect("a proof is listed by its first run");
-    let text = |field: &str| last[field].as_str().unwrap_or_default();
+    let Some(last) = runs.last() else { return format!("| `{}` | {} | no long run yet | | | |\n", proof.name, proof.claim) };
     let time = humantime::format_duration(Duration::from_secs(sum("seconds")));
-    let more = if text("more").is_empty() { String::new() } else { format!(": {}", text("more")) };
-    format!(
-        "| `{}` | {} {} | 0 {} | {time} | {}, {}{more} |\n",
-        proof.name,
-        grouped(sum("count")),
-        text("unit"),
-        text("none"),
-        text("commit"),
-        text("date"),
-    )
+    let (unit, none) = (word(last, "unit"), word(last, "none"));
+    let count = grouped(sum("count"));
+    let command = format!("`make prove-long FOR={} PROOFS={}`", time.to_string().replace(' ', ""), proof.name);
+    format!("| `{}` | {} | {count} {unit} | 0 {none} | {time} | {command} |\n", proof.name, proof.claim)
+}
+
+/// One run.
+fn each(run: &Value) -> String {
+    let number = |field: &str| run[field].as_u64().unwrap_or_default();
+    let time = humantime::format_duration(Duration::from_secs(number("seconds")));
+    let (date, commit, proof, more) = (word(run, "date"), word(run, "commit"), word(run, "proof"), word(run, "more"));
+    let count = grouped(number("count"));
+    format!("| {date} | {commit} | `{proof}` | {} | {count} | {time} | {more} |\n", number("seed"))
+}
+
+fn word<'a>(run: &'a Value, field: &str) -> &'a str {
+    run[field].as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_the_figures_that_were_written_down_and_no_others() {
+        let text = fs::read_to_string(page()).expect("the page is there");
+        let (before, after) = around(&text).expect("the page has a place for the tables");
+        let renewed = format!("{before}{BEGIN}{}{END}{after}", tables().expect("the figures can be read"));
+        assert!(text == renewed, "docs/proofs.md is not what figures.jsonl says; write it with `target/proof/proofs table`");
+    }
+
+    #[test]
+    fn runs_of_one_proof_add_up() {
+        let run = |count: u64| json!({ "proof": "power", "count": count, "unit": "power cuts", "none": "lost", "seconds": 60 });
+        let proof = PROOFS.iter().find(|proof| proof.name == "power").expect("it is one of them");
+        let line = sum(proof, &[run(1_000), json!({ "proof": "kills", "count": 5 }), run(234)]);
+        assert!(line.contains("| 1,234 power cuts | 0 lost | 2m | `make prove-long FOR=2m PROOFS=power` |"), "{line}");
+    }
 }
