@@ -333,6 +333,11 @@ impl Metrics {
         self.corrupt_bytes.inc_by(bytes);
     }
 
+    /// Bytes found damaged so far.
+    pub fn corrupt_bytes(&self) -> u64 {
+        self.corrupt_bytes.get()
+    }
+
     /// The journal is poisoned.
     pub fn set_journal_poisoned(&self) {
         self.poisoned.set(1);

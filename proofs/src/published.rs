@@ -68,7 +68,8 @@ pub fn write_tables() -> Result<(), String> {
     let path = page();
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let (before, after) = around(&text)?;
-    fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", tables()?)).map_err(|error| format!("{}: {error}", path.display()))
+    fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", tables()?))
+        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn page() -> PathBuf {
@@ -88,7 +89,9 @@ fn tables() -> Result<String, String> {
     let runs: Vec<Value> = text
         .lines()
         .enumerate()
-        .map(|(index, line)| figure_of(line).ok_or_else(|| format!("{} line {} is no figure", path.display(), index + 1)))
+        .map(|(index, line)| {
+            figure_of(line).ok_or_else(|| format!("{} line {} is no figure", path.display(), index + 1))
+        })
         .collect::<Result<_, _>>()?;
     let sums: String = PROOFS.iter().map(|proof| sum(proof, &runs)).collect();
     let each: String = runs.iter().map(each).collect();
@@ -109,7 +112,9 @@ fn figure_of(line: &str) -> Option<Value> {
 fn sum(proof: &Proof, runs: &[Value]) -> String {
     let runs: Vec<&Value> = runs.iter().filter(|run| run["proof"] == proof.name).collect();
     let sum = |field: &str| runs.iter().filter_map(|run| run[field].as_u64()).sum::<u64>();
-    let Some(last) = runs.last() else { return format!("| `{}` | {} | no long run yet | | | |\n", proof.name, proof.claim) };
+    let Some(last) = runs.last() else {
+        return format!("| `{}` | {} | no long run yet | | | |\n", proof.name, proof.claim);
+    };
     let time = humantime::format_duration(Duration::from_secs(sum("seconds")));
     let (unit, none) = (word(last, "unit"), word(last, "none"));
     let count = grouped(sum("count"));
@@ -139,7 +144,10 @@ mod tests {
         let text = fs::read_to_string(page()).expect("the page is there");
         let (before, after) = around(&text).expect("the page has a place for the tables");
         let renewed = format!("{before}{BEGIN}{}{END}{after}", tables().expect("the figures can be read"));
-        assert!(text == renewed, "docs/proofs.md is not what figures.jsonl says; write it with `target/proof/proofs table`");
+        assert!(
+            text == renewed,
+            "docs/proofs.md is not what figures.jsonl says; write it with `target/proof/proofs table`"
+        );
     }
 
     #[test]

@@ -22,7 +22,9 @@ fn a_soft_limit_below_the_connections_does_not_take_the_journal_its_files() {
     let mut bridge = Bridge::prepare(Settings::new(NOWHERE, &[&source]), Arc::new(with_few_descriptors));
     bridge.start_again();
     let idle: Vec<_> = (0..2 * SOFT)
-        .map(|nth| Connection::open(bridge.intake_address()).unwrap_or_else(|error| panic!("connection {nth}: {error}")))
+        .map(|nth| {
+            Connection::open(bridge.intake_address()).unwrap_or_else(|error| panic!("connection {nth}: {error}"))
+        })
         .collect();
     let mut maker = Maker::new(52);
     let id = maker.id();

@@ -74,6 +74,7 @@ pub enum End {
     PowerCut,
 }
 
+#[derive(Clone)]
 struct State {
     random: Random,
     /// Of the running process; handles of earlier ones are dead.
@@ -91,7 +92,7 @@ struct State {
     trace: Option<Vec<String>>,
 }
 
-/// Clones share one disk.
+/// Clones share one disk; [`SimDisk::copy`] makes another.
 #[derive(Clone)]
 pub struct SimDisk(Arc<Mutex<State>>);
 
@@ -120,6 +121,11 @@ impl SimDisk {
             capacity_bytes,
             trace: None,
         })))
+    }
+
+    /// Another disk that holds the same.
+    pub fn copy(&self) -> SimDisk {
+        SimDisk(Arc::new(Mutex::new(self.state().clone())))
     }
 
     /// Keeps every call from now on, for [`SimDisk::take_trace`].
@@ -208,27 +214,34 @@ enum Verdict {
 }
 
 impl State {
-    fn begin(&mut self, call: Call, path: &Path, detail: impl FnOnce() -> String) -> io::Result<Verdict> {
+    /// The name is asked for only where it is told: finding it costs more than most calls.
+    fn begin(
+        &mut self,
+        call: Call,
+        name: impl Fn(&State) -> PathBuf,
+        detail: impl FnOnce() -> String,
+    ) -> io::Result<Verdict> {
         if self.is_down {
             return Err(io::Error::other("the power is off"));
         }
         if call.changes() {
             self.changes += 1;
         }
-        let verdict = self.judge(call, path);
-        if let Some(trace) = &mut self.trace {
+        let verdict = self.judge(call, &name);
+        let name = self.trace.is_some().then(|| name(self));
+        if let (Some(trace), Some(name)) = (&mut self.trace, name) {
             let number = if call.changes() { self.changes.to_string() } else { "-".to_owned() };
             let end = match verdict {
                 Verdict::Works => String::new(),
                 Verdict::Cut => " ** power cut **".to_owned(),
                 Verdict::Fails(errno) => format!(" ** fails: {} **", io::Error::from_raw_os_error(errno)),
             };
-            trace.push(format!("{number:>6} {call:?} {} {}{end}", path.display(), detail()));
+            trace.push(format!("{number:>6} {call:?} {} {}{end}", name.display(), detail()));
         }
         Ok(verdict)
     }
 
-    fn judge(&mut self, call: Call, path: &Path) -> Verdict {
+    fn judge(&mut self, call: Call, name: impl Fn(&State) -> PathBuf) -> Verdict {
         if call.changes() && self.cut_at == Some(self.changes) {
             self.is_down = true;
             return Verdict::Cut;
@@ -240,7 +253,8 @@ impl State {
             if fault.countdown == 0 {
                 let errno = fault.errno;
                 self.fault = None;
-                self.failed.push(Failed { call, path: path.to_owned() });
+                let path = name(self);
+                self.failed.push(Failed { call, path });
                 return Verdict::Fails(errno);
             }
         }
@@ -305,7 +319,7 @@ impl Storage for SimDisk {
         if state.folders.contains_key(path) {
             return Ok(());
         }
-        let verdict = state.begin(Call::CreateFolder, path, String::new)?;
+        let verdict = state.begin(Call::CreateFolder, |_| path.to_owned(), String::new)?;
         if !matches!(verdict, Verdict::Fails(_)) {
             state.folders.insert(path.to_owned(), Folder::default());
         }
@@ -314,7 +328,7 @@ impl Storage for SimDisk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let mut state = self.state();
-        let verdict = state.begin(Call::Create, path, String::new)?;
+        let verdict = state.begin(Call::Create, |_| path.to_owned(), String::new)?;
         let (number, epoch) = (state.next_inode, state.epoch);
         if !matches!(verdict, Verdict::Fails(_)) {
             let (folder, name) = split(path);
@@ -328,14 +342,14 @@ impl Storage for SimDisk {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let mut state = self.state();
-        state.begin(Call::Open, path, String::new)?.answer()?;
+        state.begin(Call::Open, |_| path.to_owned(), String::new)?.answer()?;
         let inode = state.find(path)?;
         Ok(Box::new(Handle { disk: self.clone(), path: path.to_owned(), inode, epoch: state.epoch }))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
         let mut state = self.state();
-        state.begin(Call::List, folder, String::new)?.answer()?;
+        state.begin(Call::List, |_| folder.to_owned(), String::new)?.answer()?;
         let names = state.folder(folder)?.names.clone();
         let entry = |(name, number): (String, u64)| Entry { name, bytes: state.inodes[&number].byte_len() };
         Ok(names.into_iter().map(entry).collect())
@@ -343,7 +357,7 @@ impl Storage for SimDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
-        let verdict = state.begin(Call::Rename, from, || format!("-> {}", to.display()))?;
+        let verdict = state.begin(Call::Rename, |_| from.to_owned(), || format!("-> {}", to.display()))?;
         if !matches!(verdict, Verdict::Fails(_)) {
             let ((folder, from), (to_folder, to)) = (split(from), split(to));
             assert_eq!(folder, to_folder, "renames between folders are not simulated");
@@ -354,7 +368,7 @@ impl Storage for SimDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
-        let verdict = state.begin(Call::Remove, path, String::new)?;
+        let verdict = state.begin(Call::Remove, |_| path.to_owned(), String::new)?;
         if !matches!(verdict, Verdict::Fails(_)) {
             let (folder, name) = split(path);
             state.folder(folder)?.remove(name)?;
@@ -364,7 +378,7 @@ impl Storage for SimDisk {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let mut state = self.state();
-        let verdict = state.begin(Call::SyncFolder, folder, String::new)?;
+        let verdict = state.begin(Call::SyncFolder, |_| folder.to_owned(), String::new)?;
         if verdict == Verdict::Works {
             state.folder(folder)?.sync();
             for (path, inner) in &mut state.folders {
@@ -395,9 +409,13 @@ impl Handle {
     fn begin(&self, call: Call, detail: impl FnOnce() -> String) -> io::Result<(MutexGuard<'_, State>, Verdict)> {
         let mut state = self.disk.state();
         assert_eq!(state.epoch, self.epoch, "a handle of a process that died is used: {}", self.path.display());
-        let path = state.name_of(self.inode).unwrap_or_else(|| self.path.clone());
-        let verdict = state.begin(call, &path, detail)?;
+        let verdict = state.begin(call, |state| self.name(state), detail)?;
         Ok((state, verdict))
+    }
+
+    /// The file's name now.
+    fn name(&self, state: &State) -> PathBuf {
+        state.name_of(self.inode).unwrap_or_else(|| self.path.clone())
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -437,7 +455,7 @@ impl File for Handle {
         state.inode(self.inode).write(&bytes[..count], offset);
         verdict.answer()?;
         if count == 0 && !bytes.is_empty() {
-            let path = state.name_of(self.inode).unwrap_or_else(|| self.path.clone());
+            let path = self.name(&state);
             state.failed.push(Failed { call: Call::Write, path });
             return Err(io::Error::from_raw_os_error(ENOSPC));
         }

@@ -16,7 +16,7 @@ enum Operation {
     Remove { name: String, inode: u64 },
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Folder {
     pub names: BTreeMap<String, u64>,
     /// Whether the folder's own name survives a power cut.

@@ -27,7 +27,7 @@ pub struct Cut {
     pub torn_percent: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Inode {
     cache: Vec<u8>,
     platter: Vec<u8>,

@@ -106,7 +106,7 @@ impl Rot {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Ledger {
     known: Vec<Known>,
     /// Obligations and what became of older ones: which record is at a position.

@@ -1,5 +1,7 @@
 //! What the simulation found, each once more by itself, so that it stays mended whatever becomes of the seeds.
 
+use std::sync::Arc;
+
 use super::disk::{Call, EIO, End, Fault, SimDisk};
 use super::ledger::{Found, Known, Met};
 use super::rig::{NotOpen, Rig, Shape};
@@ -25,7 +27,7 @@ fn disk(seed: u64) -> SimDisk {
 }
 
 fn open(disk: &SimDisk) -> (Rig, Found) {
-    match Rig::open(disk, &shape(), START_MS, &mut Random::new(7)) {
+    match Rig::open(disk, &shape(), &Arc::default(), START_MS, &mut Random::new(7)) {
         Ok(opened) => opened,
         Err(NotOpen::Trouble(error) | NotOpen::NoRoom(error)) => panic!("{error}"),
         Err(NotOpen::Wrong(wrong)) => panic!("{wrong}"),
@@ -77,7 +79,7 @@ fn a_cut_in_a_recovery_takes_no_checkpoint_back() {
             drop(rig);
             disk.restart(End::PowerCut);
             disk.cut_at(Some(disk.changes() + change));
-            drop(Rig::open(&disk, &shape(), START_MS, &mut Random::new(7)));
+            drop(Rig::open(&disk, &shape(), &Arc::default(), START_MS, &mut Random::new(7)));
             disk.restart(End::PowerCut);
             let lanes = open(&disk).1.lanes;
             assert_eq!(lanes[0].position.0, 4, "seed {seed}, cut at change {change} of the recovery");

@@ -74,6 +74,8 @@ pub struct Rig {
     writer: Writer,
     keeper: Keeper,
     metrics: Arc<Metrics>,
+    /// By the processes before this one.
+    told_before_bytes: u64,
     torn_bytes: u64,
     started_ms: u64,
 }
@@ -88,11 +90,18 @@ pub enum NotOpen {
 }
 
 impl Rig {
-    /// Recovers, then reads all that is there.
-    pub fn open(disk: &SimDisk, shape: &Shape, now_ms: u64, random: &mut Random) -> Result<(Rig, Found), NotOpen> {
+    /// Recovers, then reads all that is there. The metrics are those of all processes of a scene: new ones cost as much as
+    /// a recovery.
+    pub fn open(
+        disk: &SimDisk,
+        shape: &Shape,
+        metrics: &Arc<Metrics>,
+        now_ms: u64,
+        random: &mut Random,
+    ) -> Result<(Rig, Found), NotOpen> {
         let mut identity = [0; 16];
         random.fill(&mut identity);
-        let metrics = Arc::new(Metrics::new());
+        let (metrics, told_before_bytes) = (metrics.clone(), metrics.corrupt_bytes());
         let health = Arc::new(Health::default());
         let storage = Arc::new(disk.clone());
         let opened = open_stepped(storage, shape.options(), metrics.clone(), health, now_ms, JournalId(identity));
@@ -103,7 +112,7 @@ impl Rig {
             Err(error) => return Err(NotOpen::Wrong(format!("the journal does not open: {error}"))),
         };
         let torn_bytes = recovered.torn_bytes;
-        let mut rig = Rig { journal, writer, keeper, metrics, torn_bytes, started_ms: now_ms };
+        let mut rig = Rig { journal, writer, keeper, metrics, told_before_bytes, torn_bytes, started_ms: now_ms };
         let synced = rig.journal.synced();
         if synced != recovered.next {
             return Err(NotOpen::Wrong(format!("synced is {synced:?}, the next position {:?}", recovered.next)));
@@ -137,9 +146,7 @@ impl Rig {
 
     /// Damaged bytes that this process has told of.
     pub fn told_bytes(&self) -> u64 {
-        let text = self.metrics.scrape();
-        let line = text.lines().find(|line| line.starts_with("retell_bridge_journal_corrupt_bytes_total "));
-        line.and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or(0)
+        self.metrics.corrupt_bytes() - self.told_before_bytes
     }
 
     /// Queues them, lets the writer write until its queue is empty.

@@ -5,6 +5,9 @@
 //! a block).
 
 use std::ops::Range;
+use std::sync::Arc;
+
+use retell_bridge::metrics::Metrics;
 
 use super::disk::{End, SimDisk};
 use super::ledger::{Ledger, Wrong};
@@ -25,14 +28,16 @@ const PAYLOAD_STRIDE_BITS: usize = 61;
 
 /// How many bits were turned over.
 pub fn walk() -> Result<u64, Wrong> {
-    let (disk, _) = build()?;
+    let (disk, ledger) = build()?;
+    let metrics = Arc::default();
     let files: Vec<String> = disk.names("journal").into_iter().filter(|name| name.ends_with(".segment")).collect();
     let mut turned = 0;
     for name in files {
         let path = format!("journal/{name}");
         let bytes = disk.bytes(&path).expect("it was listed just now");
         for bit in bits(&bytes) {
-            strike(&path, bit).map_err(|wrong| format!("bit {bit} of {path} turned over: {wrong}"))?;
+            strike(&disk, &ledger, &metrics, &path, bit)
+                .map_err(|wrong| format!("bit {bit} of {path} turned over: {wrong}"))?;
             turned += 1;
         }
     }
@@ -43,7 +48,7 @@ pub fn walk() -> Result<u64, Wrong> {
 fn build() -> Result<(SimDisk, Ledger), Wrong> {
     let mut random = Random::new(11);
     let (disk, mut ledger) = (SimDisk::new(random.split(), shape().capacity_bytes), Ledger::new());
-    let (mut rig, found) = open(&disk)?;
+    let (mut rig, found) = open(&disk, &Arc::default())?;
     ledger.recovered(&found, &super::ledger::Rot::default())?;
     for batch in 0..20 {
         let ids: Vec<usize> =
@@ -74,17 +79,17 @@ fn shape() -> Shape {
     }
 }
 
-fn open(disk: &SimDisk) -> Result<(Rig, super::ledger::Found), Wrong> {
-    Rig::open(disk, &shape(), START_MS, &mut Random::new(7)).map_err(|error| match error {
+fn open(disk: &SimDisk, metrics: &Arc<Metrics>) -> Result<(Rig, super::ledger::Found), Wrong> {
+    Rig::open(disk, &shape(), metrics, START_MS, &mut Random::new(7)).map_err(|error| match error {
         NotOpen::Trouble(error) | NotOpen::NoRoom(error) => format!("the journal does not open: {error}"),
         NotOpen::Wrong(wrong) => wrong,
     })
 }
 
-fn strike(path: &str, bit: usize) -> Result<(), Wrong> {
-    let (disk, mut ledger) = build()?;
+fn strike(disk: &SimDisk, ledger: &Ledger, metrics: &Arc<Metrics>, path: &str, bit: usize) -> Result<(), Wrong> {
+    let (disk, mut ledger) = (disk.copy(), ledger.clone());
     let rot = rot::strike_at(&disk, &ledger, path, bit as u64);
-    let (rig, found) = open(&disk)?;
+    let (rig, found) = open(&disk, metrics)?;
     ledger.recovered(&found, &rot)?;
     if rig.told_bytes() == 0 && rig.torn_bytes() == 0 {
         return Err("nothing was said".to_owned());

@@ -4,8 +4,10 @@
 //! were judged, or the scene with what is wrong. Never happens: a step that the seed does not fix.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use retell_bridge::journal::{AppendError, LaneMark, Position};
+use retell_bridge::metrics::Metrics;
 
 use super::copies::Copies;
 use super::disk::{Call, EIO, ENOSPC, End, Failed, Fault, SimDisk};
@@ -13,6 +15,16 @@ use super::ledger::{Ledger, Rot, Wrong};
 use super::rig::{NotOpen, Rig, Shape};
 use super::rot;
 use crate::random::Random;
+
+/// A line of the scene, made only where the scene is told.
+macro_rules! note {
+    ($scene:expr, $($line:tt)*) => {
+        if $scene.log.is_some() {
+            let line = format!($($line)*);
+            $scene.note(line);
+        }
+    };
+}
 
 const TOPICS: [&str; 4] = ["retell.call_ended", "retell.call_started", "retell.chat_ended", "retell.unrecognized"];
 /// 2026-01-01: the clock's start.
@@ -42,6 +54,7 @@ pub struct Scene {
     random: Random,
     disk: SimDisk,
     shape: Shape,
+    metrics: Arc<Metrics>,
     now_ms: u64,
     ledger: Ledger,
     /// Where each lane's publisher stands: everything before is settled.
@@ -56,7 +69,8 @@ pub struct Scene {
     /// A copy could not be made in an attempt since then that was cut off.
     copy_failed: bool,
     outcome: Outcome,
-    log: Vec<String>,
+    /// What is done, step by step; only a scene that is told keeps it.
+    log: Option<Vec<String>>,
 }
 
 /// Where the power is cut.
@@ -68,23 +82,27 @@ pub enum CutPlan {
     At(u64),
 }
 
-/// Runs the scene of a seed with `lives` deaths.
+/// Runs the scene of a seed with `lives` deaths. One that fails is run again, to tell it.
 pub fn run(seed: u64, lives: u64, plan: CutPlan, trace: bool) -> Result<Outcome, Box<Failure>> {
-    let mut scene = Scene::new(seed);
+    let mut scene = Scene::new(seed, trace);
     if trace {
         scene.disk.keep_trace();
     }
     match scene.live(lives, plan) {
         Ok(()) => Ok(scene.outcome),
-        Err(wrong) => {
+        Err(wrong) if trace => {
             scene.keep_calls();
-            Err(Box::new(Failure { seed, wrong, scene: scene.log }))
+            Err(Box::new(Failure { seed, wrong, scene: scene.log.unwrap_or_default() }))
         }
+        Err(wrong) => Err(run(seed, lives, plan, true).err().unwrap_or_else(|| {
+            let scene = vec!["the same seed held when it was run again, to be told".to_owned()];
+            Box::new(Failure { seed, wrong, scene })
+        })),
     }
 }
 
 impl Scene {
-    fn new(seed: u64) -> Scene {
+    fn new(seed: u64, tells: bool) -> Scene {
         let mut random = Random::new(seed);
         let shape = Shape::choose(&mut random);
         let disk = SimDisk::new(random.split(), shape.capacity_bytes);
@@ -93,6 +111,7 @@ impl Scene {
         Scene {
             random,
             disk,
+            metrics: Arc::default(),
             now_ms: START_MS,
             ledger: Ledger::new(),
             lanes: TOPICS[..topics].iter().map(lane).collect(),
@@ -102,7 +121,7 @@ impl Scene {
             rot_waits: false,
             copy_failed: false,
             outcome: Outcome::default(),
-            log: vec![format!("{shape:?}, {topics} lanes")],
+            log: tells.then(|| vec![format!("{shape:?}, {topics} lanes")]),
             shape,
         }
     }
@@ -142,7 +161,7 @@ impl Scene {
             CutPlan::Random => None,
         };
         if let Some(at) = at {
-            self.note(format!("the power will be cut at change {at}"));
+            note!(self, "the power will be cut at change {at}");
         }
         self.disk.cut_at(at);
     }
@@ -150,24 +169,24 @@ impl Scene {
     /// `None` where the power was cut, or a fault struck, before the recovery ended.
     fn recover(&mut self, rot: &Rot) -> Result<Option<Rig>, Wrong> {
         let copies = self.shape.has_rot.then(|| Copies::before(&self.disk));
-        let opened = Rig::open(&self.disk, &self.shape, self.now_ms, &mut self.random);
+        let opened = Rig::open(&self.disk, &self.shape, &self.metrics, self.now_ms, &mut self.random);
         let has_trouble = self.disk.is_down() || !self.disk.failed().is_empty();
         let (rig, found) = match opened {
             Ok(opened) => opened,
             Err(NotOpen::Trouble(error)) if has_trouble => {
-                self.note(format!("the recovery is cut short: {error}"));
+                note!(self, "the recovery is cut short: {error}");
                 return Ok(None);
             }
             // Rot in a spare takes the room that a recovery counts on.
             Err(NotOpen::NoRoom(error)) if self.is_squeezed || !rot.is_none() => {
-                self.note(format!("the recovery finds no room: {error}"));
+                note!(self, "the recovery finds no room: {error}");
                 return Ok(None);
             }
             Err(NotOpen::Trouble(error) | NotOpen::NoRoom(error)) => {
                 return Err(format!("the journal does not open: {error}"));
             }
             Err(NotOpen::Wrong(wrong)) if has_trouble => {
-                self.note(format!("the recovery is cut short: {wrong}"));
+                note!(self, "the recovery is cut short: {wrong}");
                 return Ok(None);
             }
             Err(NotOpen::Wrong(wrong)) => return Err(wrong),
@@ -175,13 +194,14 @@ impl Scene {
         if self.disk.is_down() {
             return Ok(None);
         }
-        self.note(format!(
+        note!(
+            self,
             "recovered: {} met, oldest {}, synced {}, lanes {:?}",
             found.met.len(),
             found.oldest,
             found.synced,
             found.lanes
-        ));
+        );
         let taken = self.ledger.recovered(&found, rot)?;
         // An attempt that was cut off has told and copied; in a last batch that no checkpoint covers, where rot cannot be
         // told from a torn write, the copy and the warning are all there is.
@@ -251,7 +271,7 @@ impl Scene {
         let was_poisoned = rig.is_poisoned();
         let answers = rig.write(&self.disk, &records, self.now_ms)?;
         let is_down = self.disk.is_down();
-        self.note(format!("write {} records {}..: {:?}", ids.len(), ids[0], answers.first()));
+        note!(self, "write {} records {}..: {:?}", ids.len(), ids[0], answers.first());
         for (id, answer) in ids.iter().zip(answers) {
             match answer {
                 Some(Ok(_)) if was_poisoned => return Err(format!("record {id} was answered Ok behind a failed sync")),
@@ -297,22 +317,22 @@ impl Scene {
             if !self.has_failed_read() && !self.disk.is_down() {
                 return Err(error);
             }
-            self.note(format!("lane {lane} cannot read on: {error}"));
+            note!(self, "lane {lane} cannot read on: {error}");
         }
-        self.note(format!("lane {lane} publishes {} records, up to {position}", seen.len()));
+        note!(self, "lane {lane} publishes {} records, up to {position}", seen.len());
         self.lanes[lane].position = Position(position);
         Ok(())
     }
 
     fn mark(&mut self, rig: &mut Rig) {
-        self.note(format!("mark {:?}", self.lanes.iter().map(|lane| lane.position.0).collect::<Vec<_>>()));
+        note!(self, "mark {:?}", self.lanes.iter().map(|lane| lane.position.0).collect::<Vec<_>>());
         self.ledger.handed_over(&self.lanes);
         rig.mark(self.lanes.clone());
     }
 
     fn turn(&mut self, rig: &mut Rig) {
         let synced = rig.turn(self.now_ms);
-        self.note(format!("keeper's turn: checkpoint synced: {synced}"));
+        note!(self, "keeper's turn: checkpoint synced: {synced}");
         if synced && !self.disk.is_down() {
             self.ledger.checkpoint_synced();
         }
@@ -321,13 +341,13 @@ impl Scene {
     fn wait(&mut self) {
         let ms = self.random.pick(&[1, 50, 300, 1_000, 30_000, 700_000]);
         self.now_ms += ms;
-        self.note(format!("{ms} ms pass"));
+        note!(self, "{ms} ms pass");
     }
 
     fn dead_letter(&mut self, rig: &mut Rig) {
         let name = format!("{}", self.random.below(3));
         let kept = rig.keep_dead_letter(&name, &[7; 700]);
-        self.note(format!("dead letter {name}: kept {kept}"));
+        note!(self, "dead letter {name}: kept {kept}");
     }
 
     fn trouble(&mut self) {
@@ -349,7 +369,7 @@ impl Scene {
             Call::Remove,
         ]);
         let fault = Fault { call, countdown: self.random.between(1, 8), errno: self.random.pick(&[EIO, EIO, ENOSPC]) };
-        self.note(format!("{fault:?}"));
+        note!(self, "{fault:?}");
         self.disk.set_fault(Some(fault));
     }
 
@@ -357,7 +377,7 @@ impl Scene {
         if self.shape.has_faults {
             let room = self.random.between(0, self.shape.capacity_bytes);
             let bytes = self.random.pick(&[self.shape.capacity_bytes, room]);
-            self.note(format!("the disk has {bytes} bytes"));
+            note!(self, "the disk has {bytes} bytes");
             self.disk.set_capacity_bytes(bytes);
             self.is_squeezed = bytes < self.shape.capacity_bytes;
         }
@@ -368,7 +388,7 @@ impl Scene {
             return Ok(false);
         }
         let synced = rig.close(self.now_ms);
-        self.note(format!("clean stop: {synced}"));
+        note!(self, "clean stop: {synced}");
         if synced && !self.disk.is_down() {
             self.ledger.checkpoint_synced();
         }
@@ -379,7 +399,7 @@ impl Scene {
     fn die(&mut self) -> Result<Rot, Wrong> {
         let killed = !self.disk.is_down() && self.random.chance(40);
         let end = if killed { End::Killed } else { End::PowerCut };
-        self.note(format!("{end:?} after change {}", self.disk.changes()));
+        note!(self, "{end:?} after change {}", self.disk.changes());
         self.keep_calls();
         self.copy_failed |= self.rot_waits && self.has_failed_copy();
         self.disk.restart(end);
@@ -392,7 +412,7 @@ impl Scene {
         self.rot_waits = true;
         let (rot, told) = rot::strike(&self.disk, &self.ledger, &mut self.random);
         self.outcome.rotten += 1;
-        self.note(format!("rot: {told}"));
+        note!(self, "rot: {told}");
         Ok(rot)
     }
 
@@ -412,12 +432,12 @@ impl Scene {
         for call in self.disk.take_trace() {
             let mut line = "          ".to_owned();
             let _ = write!(line, "{call}");
-            self.log.push(line);
+            self.log.get_or_insert_default().push(line);
         }
     }
 
     fn note(&mut self, line: String) {
         self.keep_calls();
-        self.log.push(line);
+        self.log.get_or_insert_default().push(line);
     }
 }

@@ -14,7 +14,7 @@ use super::super::{JournalId, OpenError, Position, checkpoint};
 use super::{failed, failed_at};
 
 /// Bytes read at once where zeros are looked for.
-const ZEROS_BYTES: usize = 1 << 20;
+const ZEROS_BYTES: usize = 64 << 10;
 
 /// What lies in the folder.
 pub struct Survey {
