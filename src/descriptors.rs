@@ -13,10 +13,10 @@ const BESIDE: u64 = 1_024 + 512;
 /// Raises the soft limit; says in the log where even the hard one is too low for `connections_max`.
 pub fn make_room(connections_max: usize) {
     let limits = getrlimit(Resource::Nofile);
-    if let Some(raised) = raised(limits) {
-        if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::warn!(%error, "the limit of open files cannot be raised");
-        }
+    if let Some(raised) = raised(limits)
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
     }
     let (needed, limit) = (connections_max as u64 + BESIDE, getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
     if limit < needed {

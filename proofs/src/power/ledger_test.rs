@@ -53,7 +53,7 @@ fn a_record_that_is_gone_or_changed_or_elsewhere_is_seen() {
     assert!(verdict(|_, found| found.records[1].received_at_ms += 1).contains("not byte-equal"));
     assert!(verdict(|_, found| found.records[3].payload = vec![9; 40]).contains("never appended"));
     assert!(verdict(|_, found| found.records.swap(0, 1)).contains("not within"));
-    assert!(verdict(|_, found| drop(found.tags.pop())).contains("tags"));
+    assert!(verdict(|_, found| found.tags.truncate(found.tags.len() - 1)).contains("tags"));
 }
 
 #[test]

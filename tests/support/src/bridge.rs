@@ -84,7 +84,7 @@ impl Bridge {
         assert!(self.process.is_none(), "the bridge is running already");
         let mut command = (self.launch)(&self.folder.join("bridge.yaml"));
         command.current_dir(&self.folder).env_remove("RETELL_API_KEY").env("RUST_BACKTRACE", "1");
-        let (from, began) = (self.lines.len(), Instant::now());
+        let (from, began) = (self.lines.count(), Instant::now());
         self.process = Some(Process::start(command, Arc::clone(&self.lines)).expect("the binary can be run"));
         self.admin = self.listening(from, "admin listening");
         *self.intake.lock().expect("no holder panics") = self.listening(from, "intake listening");

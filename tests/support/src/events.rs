@@ -126,7 +126,7 @@ impl Maker {
     }
 
     /// SplitMix64.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -134,12 +134,12 @@ impl Maker {
     }
 
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.number() % bound
     }
 
     pub fn id(&mut self) -> String {
         self.calls += 1;
-        let noise = self.next();
+        let noise = self.number();
         format!("{CALL_MARKER}{:04}{noise:016x}", self.calls)
     }
 
@@ -208,7 +208,7 @@ impl Maker {
         let number = self.below(9000) + 1000;
         let facts = format!(
             r#""from_number":"+{NUMBER_MARKER}{number}","to_number":"+12137770000","cost": 0.10,"rate":1.0,"path":"a\/b","name":"Andr\u00e9 👋🏽","metadata":{{}},"turn":{}"#,
-            self.next()
+            self.number()
         );
         let (spaced, late, last) = (self.below(4) == 0, self.below(8) == 0, self.below(8) == 0);
         let words = self.words(size.saturating_sub(facts.len() + id.len() + 80));
@@ -228,7 +228,7 @@ impl Maker {
         const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .";
         let mut text = format!("User: {TRANSCRIPT_MARKER} ");
         while text.len() < length {
-            let bits = self.next();
+            let bits = self.number();
             for shift in 0..10 {
                 text.push(LETTERS[(bits >> (6 * shift) & 63) as usize] as char);
             }

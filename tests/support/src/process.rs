@@ -89,7 +89,8 @@ impl Lines {
         self.grown.notify_all();
     }
 
-    pub fn len(&self) -> usize {
+    /// How many there are.
+    pub fn count(&self) -> usize {
         self.all.lock().expect("no holder panics").len()
     }
 

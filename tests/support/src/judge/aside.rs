@@ -121,7 +121,8 @@ fn decode(bytes: &[u8]) -> Result<Letter, &'static str> {
     rest.take(8)?;
     // The envelope: version, origin, received-at, source, signature; the rest is the body.
     rest.take(10)?;
-    (rest.text()?, rest.text()?);
+    rest.text()?;
+    rest.text()?;
     let body = rest.0;
     let (length, sha256) = (body.len(), sha256(body));
     Ok(Letter { name: String::new(), reason, topic, ce_id, position, length, sha256, damage: None })
