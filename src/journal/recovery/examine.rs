@@ -84,6 +84,8 @@ pub fn examine(
                 let length = u64::from(header.payload_bytes);
                 let payload = walk.bytes(at + FRAME_HEADER_BYTES as u64, length, limit, CHUNK_BYTES)?;
                 let end = at + header.disk_bytes();
+                // It is written when everything before it is synced.
+                examined.behind_all();
                 if decode_list(&payload).is_none() {
                     let what = "the list at the end of a segment is broken, its records are not";
                     examined.damaged(Damage { segment: number, bytes: at..end, positions: 0..0, what });

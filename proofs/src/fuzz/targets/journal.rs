@@ -476,9 +476,9 @@ mod tests {
     fn the_format_written_from_its_description_is_the_journals() {
         let disk = Memory::default();
         let mut rig = Rig::open(&disk, IDENTITY[0]).expect("an empty disk that never fails");
-        rig.write(&[([9; 16], 5, Bytes::from_static(b"abc"))]).expect("there is room");
+        rig.write(&[([9; 16], NOW_MS, Bytes::from_static(b"abc"))]).expect("there is room");
         drop(rig);
-        let payload = Record { position: 1, received_at_ms: 5, tag: [9; 16], payload: b"abc" }.encode();
+        let payload = Record { position: 1, received_at_ms: NOW_MS, tag: [9; 16], payload: b"abc" }.encode();
         let chain = format::seed(IDENTITY, 1);
         let frame = Frame {
             kind: 1,
@@ -493,6 +493,8 @@ mod tests {
         let header = format::segment_header(IDENTITY, IDENTITY, 1, SEGMENT_BYTES);
         let mut expected = [&header[..], &frame.encode().0, &payload].concat();
         expected.resize(SEGMENT_BYTES as usize, 0);
-        assert!(disk.get(&segment_path(1)) == Some(expected));
+        let written = disk.get(&segment_path(1)).expect("it is being written");
+        let differs = written.iter().zip(&expected).position(|(is, should_be)| is != should_be);
+        assert!(differs.is_none() && written.len() == expected.len(), "at {differs:?} of {} bytes", written.len());
     }
 }
