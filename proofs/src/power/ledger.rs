@@ -177,9 +177,16 @@ impl Ledger {
         self.is_cut = true;
     }
 
-    /// A clean stop said that all is synced.
-    pub fn closed(&mut self) {
-        self.candidates.drain(..self.candidates.len() - 1);
+    /// The marks that were handed over last.
+    pub fn newest(&self) -> Vec<LaneMark> {
+        self.candidates.last().expect("the synced one is always there").clone()
+    }
+
+    /// A clean stop said that all is synced: these, which were the newest when it began, or later ones, as a publisher may
+    /// hand over more while it ends.
+    pub fn closed(&mut self, newest: &[LaneMark]) {
+        let at = self.candidates.iter().position(|candidate| candidate == newest);
+        self.candidates.drain(..at.unwrap_or(0));
     }
 
     /// A recovery returned `Ok`: what it says is synced. `may_go_back`: it may have been the second one, without room.

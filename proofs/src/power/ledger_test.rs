@@ -80,11 +80,25 @@ fn lanes_ahead_of_the_marks_or_behind_the_sync_are_seen() {
     assert!(verdict(|_, found| found.lanes = Vec::new()).contains("only these"));
     assert!(
         verdict(|ledger, found| {
-            ledger.closed();
+            ledger.closed(&ledger.newest());
             found.lanes = lane(2);
         })
         .contains("only these")
     );
+}
+
+#[test]
+fn marks_that_are_handed_over_while_a_clean_stop_ends_need_not_be_synced() {
+    let stopped = |found_at: u64| {
+        verdict(move |ledger, found| {
+            let newest = ledger.newest();
+            ledger.handed_over(&lane(4));
+            ledger.closed(&newest);
+            found.lanes = lane(found_at);
+        })
+    };
+    assert_eq!([stopped(3), stopped(4)], ["", ""]);
+    assert!(stopped(2).contains("only these"));
 }
 
 #[test]

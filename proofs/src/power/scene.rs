@@ -194,7 +194,8 @@ impl Scene {
     fn stop(&mut self, running: Running) -> Result<(), Wrong> {
         running.journal.close().map_err(|error| format!("a clean stop fails: {error}"))?;
         drop(running);
-        self.book.open().closed();
+        let newest = self.book.open().newest();
+        self.book.open().closed(&newest);
         self.note("clean stop".into());
         self.look()
     }
@@ -207,6 +208,7 @@ impl Scene {
         let in_close = self.random.chance(15);
         self.note(format!("cut {flush:?}{}", if in_close { " in a clean stop" } else { "" }));
         load.expect_cut();
+        let newest = self.book.open().newest();
         let closing = in_close.then(|| {
             let journal = running.journal.clone();
             std::thread::spawn(move || journal.close())
@@ -223,7 +225,7 @@ impl Scene {
         if let Some(closing) = closing {
             let closed = closing.join().map_err(|_| "the clean stop panics".to_owned())?;
             if closed.is_ok() {
-                self.book.open().closed();
+                self.book.open().closed(&newest);
             }
             self.outcome.in_close += 1;
         }

@@ -103,7 +103,7 @@ pub const LIES: [Lie; 36] = [
 type Excused = (&'static str, fn(&mut Case));
 
 /// Nothing is wrong here.
-pub const EXCUSED: [Excused; 9] = [
+pub const EXCUSED: [Excused; 10] = [
     ("no trouble at all", |_| ()),
     ("missing, and never promised", |case| {
         case.ledger.entries[1].kept_turn = None;
@@ -112,6 +112,10 @@ pub const EXCUSED: [Excused; 9] = [
     ("sent again after a kill, from the checkpoint on", |case| {
         case.kill(11);
         case.repeat();
+    }),
+    ("sent again after a kill, to another partition as it has no key", |case| {
+        case.kill(11);
+        case.repeat_elsewhere();
     }),
     ("sent again by a new producer", |case| {
         case.circumstances.renewals = 1;

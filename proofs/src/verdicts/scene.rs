@@ -65,6 +65,17 @@ impl Case {
         self.records.extend(copies);
     }
 
+    /// Sends the third record again, which has no key, to a partition that was empty when the bridge was killed.
+    pub fn repeat_elsewhere(&mut self) {
+        self.ledger.entries[2].event.key = None;
+        let third = &mut self.records[2];
+        (third.key, third.java_partition) = (None, None);
+        third.headers.retain(|(name, _)| name != "ce_subject");
+        let copy = Record { partition: 0, offset: 0, ..third.clone() };
+        self.circumstances.cuts[0].ends.insert((copy.topic.clone(), 0), 0);
+        self.records.insert(0, copy);
+    }
+
     /// Takes the second record away and puts its event's id, among noise, into the quarantine.
     pub fn quarantine(&mut self) {
         self.records.remove(1);

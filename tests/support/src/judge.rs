@@ -187,6 +187,9 @@ fn check_aside_counts(report: &mut Report, circumstances: &Circumstances) {
 fn check_copies(report: &mut Report, copies: &Copies, circumstances: &Circumstances) {
     let excuses = circumstances.kills + circumstances.renewals;
     for records in copies.values() {
+        // Without a key a copy may go to another partition, which no offset puts before or behind the first.
+        let mut records = records.clone();
+        records.sort_by_key(|record| cut_before(record, &circumstances.cuts));
         let first = records[0];
         for copy in &records[1..] {
             let cut = cut_before(copy, &circumstances.cuts);
