@@ -26,7 +26,7 @@ pub mod metrics;
 
 pub mod health;
 
-pub mod descriptors;
+pub mod limits;
 
 // The river, in flow order.
 pub mod signature;

@@ -19,12 +19,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::Admin;
 use crate::config::{self, Config, Shutdown};
-use crate::descriptors;
 use crate::health::Health;
 use crate::intake::{self, Intake};
 use crate::journal::storage::Disk;
 use crate::journal::{self, Journal};
 use crate::kafka::{self, KafkaProducer};
+use crate::limits;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
 
@@ -125,7 +125,8 @@ pub struct Service {
 impl Service {
     /// Starts every part; returns when events are answered. Must be called inside a tokio runtime.
     pub async fn start(config: Config) -> Result<Service, ServiceError> {
-        descriptors::make_room(config.intake.connections_max);
+        limits::forbid_core_dumps();
+        limits::make_room(config.intake.connections_max);
         let metrics = Arc::new(Metrics::new());
         let health = Arc::new(Health::default());
         metrics.set_build(config::VERSION, config::COMMIT);

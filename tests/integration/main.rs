@@ -2,7 +2,8 @@
 //! `tests/kafka/`.
 
 mod cli;
-mod descriptors;
+mod data;
 mod dev;
+mod limits;
 mod stop;
 mod vectors;

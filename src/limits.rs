@@ -1,14 +1,22 @@
-//! Room for open files: connections, segments and Kafka's sockets all need descriptors.
+//! What the process may take from the machine: open files, as many as it is allowed; core dumps, none.
 //!
-//! In: the connections that the intake may hold. Out: the process's soft limit, raised as far as the hard one allows, as
-//! shells and service managers hand down 1,024. Never happens: a limit lowered; a start refused for it, as fewer senders
-//! may come than the settings allow.
+//! In: the connections that the intake may hold. Out: the soft limit of open files raised as far as the hard one allows, as
+//! shells and service managers hand down 1,024; a process whose memory, which holds transcripts and keys, no crash writes to
+//! a disk. Never happens: a limit of open files lowered; a start refused for it, as fewer senders may come than the settings
+//! allow.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What is open beside the connections that the intake holds: those that the kernel hands over in one burst before the
 /// intake has looked at them, segments, Kafka's sockets, scrapes.
 const BESIDE: u64 = 1_024 + 512;
+
+/// No core file. A handler that the kernel pipes the memory to is told of the same limit; those of the distributions heed it.
+pub fn forbid_core_dumps() {
+    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
+        tracing::warn!(%error, "core dumps cannot be turned off: a crash would write transcripts and keys to a disk");
+    }
+}
 
 /// Raises the soft limit; says in the log where even the hard one is too low for `connections_max`.
 pub fn make_room(connections_max: usize) {
