@@ -6,9 +6,10 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{Effort, Order, PROOFS, Proof, published};
+use crate::{Effort, Order, PROOFS, Proof, Seeds, published};
 
 /// Tries to make the promise false: an event answered with 2xx reaches Kafka, byte for byte, as long as its disk survives.
 #[derive(Parser)]
@@ -68,6 +69,9 @@ pub fn main() -> ExitCode {
             true
         }
         What::Run { names, seed, only } => {
+            if let Some(wrong) = seed.and_then(|_| misuse_of_seed(&names, only)) {
+                Cli::command().error(ErrorKind::ArgumentConflict, wrong).exit();
+            }
             run(&chosen(&names), |_| Order { effort: Effort::Commit, seed, only }, |_, _, _, _| Ok(()))
         }
         What::Test => {
@@ -88,6 +92,19 @@ pub fn main() -> ExitCode {
 
 fn chosen(names: &[String]) -> Vec<&'static Proof> {
     PROOFS.iter().filter(|proof| names.is_empty() || names.iter().any(|name| name == proof.name)).collect()
+}
+
+/// Why a seed, or one case, cannot be asked of these proofs.
+fn misuse_of_seed(names: &[String], only: bool) -> Option<String> {
+    let proofs = chosen(names);
+    if names.is_empty() || only && proofs.len() > 1 {
+        return Some("a seed belongs to one proof: name it".to_owned());
+    }
+    let is_wrong = |proof: &&&Proof| proof.seeds == Seeds::None || only && proof.seeds != Seeds::Case;
+    proofs.iter().find(is_wrong).map(|proof| match proof.seeds {
+        Seeds::None => format!("{} has no seeds: it always does the same", proof.name),
+        _ => format!("no seed names one case of {}: a failure tells the file that repeats it", proof.name),
+    })
 }
 
 /// One line for each proof, then the plain count. Whether nothing was found.
@@ -122,4 +139,21 @@ fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     // Whoever reads may have left; the exit code still says it.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_taken_by_one_proof_that_has_seeds() {
+        let misuse = |names: &[&str], only: bool| {
+            misuse_of_seed(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), only)
+        };
+        assert_eq!([misuse(&["power"], true), misuse(&["power", "fuzz"], false)], [None, None]);
+        assert!(misuse(&[], false).is_some_and(|wrong| wrong.contains("name it")));
+        assert!(misuse(&["power", "kills"], true).is_some_and(|wrong| wrong.contains("name it")));
+        assert!(misuse(&["judge"], false).is_some_and(|wrong| wrong.contains("judge has no seeds")));
+        assert!(misuse(&["fuzz"], true).is_some_and(|wrong| wrong.contains("one case of fuzz")));
+    }
 }

@@ -35,6 +35,17 @@ impl Order {
     }
 }
 
+/// What a proof does with a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seeds {
+    /// It always does the same.
+    None,
+    /// It begins with one; what it found is repeated otherwise.
+    First,
+    /// A seed names a case, which can be repeated alone.
+    Case,
+}
+
 /// One proof's name, claim and code.
 pub struct Proof {
     /// One word, typed on the command line.
@@ -43,6 +54,7 @@ pub struct Proof {
     pub claim: &'static str,
     /// Part of the README's test command: needs no root and no tool that the tests do not have.
     pub is_in_test_command: bool,
+    pub seeds: Seeds,
     /// `Err` tells what was lost, or what is missing on this machine, and the command that repeats it.
     pub run: fn(&Order) -> Result<Figure, String>,
 }

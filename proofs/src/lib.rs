@@ -53,7 +53,7 @@ pub mod command;
 pub mod published;
 pub mod rebuilt;
 
-pub use figure::{Effort, Figure, Order, Proof};
+pub use figure::{Effort, Figure, Order, Proof, Seeds};
 
 /// All of them, in the order of `docs/proofs.md`.
 pub const PROOFS: [Proof; 12] = [
@@ -61,72 +61,84 @@ pub const PROOFS: [Proof; 12] = [
         name: "judge",
         claim: "the judge sees each kind of loss, change, invention, disorder and leak",
         is_in_test_command: true,
+        seeds: Seeds::None,
         run: verdicts::prove,
     },
     Proof {
         name: "simulation",
         claim: "a crash at any I/O, torn sectors, failed syncs, full disks and rot lose no acknowledged record in silence",
         is_in_test_command: true,
+        seeds: Seeds::Case,
         run: simulation::prove,
     },
     Proof {
         name: "pipeline",
         claim: "whatever Kafka answers and wherever the bridge restarts, every 2xx is published in order, and the backlog drains",
         is_in_test_command: true,
+        seeds: Seeds::Case,
         run: pipeline::prove,
     },
     Proof {
         name: "syscalls",
         claim: "the real process, killed or failed at the N-th system call for every N, loses nothing",
         is_in_test_command: false,
+        seeds: Seeds::Case,
         run: syscalls::prove,
     },
     Proof {
         name: "power",
         claim: "ext4 and XFS, cut off in the middle and mounted again, still hold every acknowledged record",
         is_in_test_command: false,
+        seeds: Seeds::Case,
         run: power::prove,
     },
     Proof {
         name: "kills",
         claim: "kill -9 of the bridge, of Apache Kafka or of both, and paused, partitioned or missing nodes lose nothing",
         is_in_test_command: true,
+        seeds: Seeds::Case,
         run: kills::prove,
     },
     Proof {
         name: "disks",
         claim: "a full, slow or failing disk refuses events in time and loses none that was acknowledged",
         is_in_test_command: false,
+        seeds: Seeds::Case,
         run: disks::prove,
     },
     Proof {
         name: "abuse",
         claim: "hostile senders take neither memory nor an honest event's 2xx",
         is_in_test_command: false,
+        seeds: Seeds::Case,
         run: abuse::prove,
     },
     Proof {
         name: "fuzz",
         claim: "no bytes on disk or from outside make a parser panic, hang or take what was not written",
         is_in_test_command: false,
+        seeds: Seeds::First,
         run: fuzz::prove,
     },
     Proof {
         name: "keys",
         claim: "a key file that is empty, missing, unreadable or half-written takes no good key out of force",
         is_in_test_command: true,
+        seeds: Seeds::None,
         run: keys::prove,
     },
     Proof {
         name: "planted",
         claim: "each bug put in on purpose is caught by the proof that is meant to catch it",
         is_in_test_command: true,
+        seeds: Seeds::None,
         run: planted::prove,
     },
     Proof {
         name: "concurrency",
         claim: "no schedule of request tasks, writer and waiters answers early, forgets a waiter or hangs",
         is_in_test_command: true,
+        seeds: Seeds::Case,
         run: concurrency::prove,
     },
 ];

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::figure::grouped;
-use crate::{Figure, Order, PROOFS, Proof};
+use crate::{Figure, Order, PROOFS, Proof, Seeds};
 
 const BEGIN: &str = "<!-- published -->\n";
 const END: &str = "<!-- /published -->";
@@ -40,7 +40,7 @@ pub fn add(proof: &Proof, figure: &Figure, order: &Order, took: Duration) -> Res
         "none": figure.none,
         "more": figure.more,
         "seconds": took.as_secs(),
-        "seed": order.seed,
+        "seed": order.seed.filter(|_| proof.seeds != Seeds::None),
         "date": humantime::format_rfc3339_seconds(SystemTime::now()).to_string()[..10],
         "commit": commit()?,
     });
@@ -128,7 +128,8 @@ fn each(run: &Value) -> String {
     let time = humantime::format_duration(Duration::from_secs(number("seconds")));
     let (date, commit, proof, more) = (word(run, "date"), word(run, "commit"), word(run, "proof"), word(run, "more"));
     let count = grouped(number("count"));
-    format!("| {date} | {commit} | `{proof}` | {} | {count} | {time} | {more} |\n", number("seed"))
+    let seed = run["seed"].as_u64().map(|seed| seed.to_string()).unwrap_or_default();
+    format!("| {date} | {commit} | `{proof}` | {seed} | {count} | {time} | {more} |\n")
 }
 
 fn word<'a>(run: &'a Value, field: &str) -> &'a str {

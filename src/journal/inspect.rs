@@ -108,14 +108,10 @@ impl Inspection {
     pub fn is_end_lost(&self) -> bool {
         let Some(checkpoint) = &self.checkpoint else { return false };
         let synced_up_to = checkpoint.synced_up_to;
+        let settled = checkpoint.lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
         let used = self.segments.iter().filter(|segment| segment.state != SegmentState::Spare);
-        match used.map(|segment| segment.end).max() {
-            Some(end) => end < synced_up_to,
-            None => {
-                let settled = checkpoint.lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
-                settled < synced_up_to && synced_up_to > Position(1)
-            }
-        }
+        let end = used.map(|segment| segment.end).max();
+        settled < synced_up_to && end.map_or(synced_up_to > Position(1), |end| end < synced_up_to)
     }
 
     /// No damage and no gap, and its end is there; a torn tail and one broken checkpoint slot are what a crash leaves.

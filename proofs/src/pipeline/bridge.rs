@@ -270,7 +270,10 @@ fn judge_dead_letters(world: &World, known: &mut BTreeSet<String>) {
         if known.contains(&name) {
             continue;
         }
-        let letter = name.strip_suffix(".dead").and_then(|name| journal::dead::read(&world.disk, name).ok());
+        // A look of the judge's own: a fault that waits on the disk is not for it.
+        let disk = world.disk.copy();
+        disk.set_fault(None);
+        let letter = name.strip_suffix(".dead").and_then(|name| journal::dead::read(&disk, name).ok());
         if let Some(letter) = letter.as_deref().and_then(marks::dead_letter) {
             world.judge.ask().kept_on_disk(&name, &letter);
             known.insert(name);

@@ -150,9 +150,11 @@ impl Work {
                 break;
             }
             if random.chance(70) {
+                // A reader may be a batch ahead of this word, when a sync has just returned; the journal marks no further.
+                let synced = self.journal.synced();
                 let mark = |(topic, reader): &(String, Reader)| LaneMark {
                     topic: topic.clone(),
-                    position: reader.position(),
+                    position: reader.position().min(synced),
                     takes: 0,
                 };
                 let marks: Vec<LaneMark> = readers.iter().map(mark).collect();

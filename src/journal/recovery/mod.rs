@@ -122,9 +122,15 @@ impl Recoverer<'_> {
                 (new_identity, previous)
             }
         };
-        self.match_spares(&mut spares, &segments, identity)?;
-        let last_number = spares.back().map(|last| last.header.number).or(segments.last().map(|last| last.number));
-        let next_number = last_number.unwrap_or(highest_number) + 1;
+        let next_number = if segments.last().is_some_and(|last| last.end < next) {
+            // What stands there has outlived younger segments: the next one must not look as if it followed.
+            self.drop_spares(&mut spares, 0)?;
+            highest_number.max(segments.last().map_or(0, |last| last.number + 1)) + 1
+        } else {
+            self.match_spares(&mut spares, &segments, identity)?;
+            let last_number = spares.back().map(|last| last.header.number).or(segments.last().map(|last| last.number));
+            last_number.unwrap_or(highest_number) + 1
+        };
 
         let generation = told.as_ref().map_or(1, |told| told.generation + 1);
         let lanes = told.map(|told| told.lanes).unwrap_or_default();
@@ -145,12 +151,13 @@ impl Recoverer<'_> {
         Ok(recovery)
     }
 
-    /// Whether the journal ends before what its checkpoint knows. Where no segment is left at all, all of it was
-    /// published and dropped, if the checkpoint says so.
+    /// Whether the journal ends before what its checkpoint knows, and needs. Where that was all published, it was dropped:
+    /// no segment is left, or an elder one that could not be removed.
     fn is_end_lost(&self, end: Option<Position>) -> bool {
+        let is_dropped = self.settled >= self.synced_up_to;
         match end {
-            Some(end) => end < self.synced_up_to,
-            None => self.settled < self.synced_up_to && self.synced_up_to > Position(1),
+            Some(end) => end < self.synced_up_to && !is_dropped,
+            None => !is_dropped && self.synced_up_to > Position(1),
         }
     }
 

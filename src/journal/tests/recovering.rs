@@ -122,6 +122,37 @@ fn removals_that_a_crash_undid_in_part_are_no_damage() {
 }
 
 #[test]
+fn a_published_segment_that_outlives_younger_ones_is_no_lost_end() {
+    let scene = Scene::new();
+    let mut stepped = scene.open();
+    scene.fill(&mut stepped, 1..21, 9_000);
+    let end = stepped.journal.synced().0;
+    for _ in 0..2 {
+        stepped.journal.mark(vec![lane("a", end - 1)]);
+        stepped.journal.mark(vec![lane("a", end)]);
+        stepped.keeper.turn(START_MS, 0);
+    }
+    scene.close(stepped);
+    // The others were removed; the removal of this one failed.
+    for name in scene.files("journal").iter().filter(|name| name.ends_with(".segment") && !name.ends_with("01.segment"))
+    {
+        std::fs::remove_file(scene.path(&format!("journal/{name}"))).unwrap();
+    }
+    for _ in 0..2 {
+        let stepped = scene.open();
+        assert_eq!((stepped.recovered.corrupt_bytes, stepped.recovered.next.0), (0, end));
+    }
+    let mut stepped = scene.open();
+    scene.write(&mut stepped, 21, 100);
+    scene.close(stepped);
+    let stepped = scene.open();
+    assert_eq!(stepped.recovered.corrupt_bytes, 0);
+    let (records, damaged) = read_all(&stepped, 1);
+    assert_eq!((records.last(), damaged), (Some(&(end, 21)), vec![]));
+    assert!(records.len() > 1, "the elder segment is read, too");
+}
+
+#[test]
 fn a_spare_is_used_by_the_next_process() {
     let scene = Scene::new();
     let stepped = scene.open();
