@@ -27,9 +27,9 @@ prove: proofs ## Run every proof of docs/proofs.md at the size that each commit 
 	tests/tools/fetch-kafka.sh
 	target/proof/proofs run
 
-prove-long: proofs ## Run every proof for FOR=8h in all (PROOFS="power kills" for some), and add the figures to docs/proofs.md.
+prove-long: proofs ## Run proofs for FOR=8h in all (PROOFS="power kills" for some, SEED= to repeat), and add to docs/proofs.md.
 	tests/tools/fetch-kafka.sh
-	target/proof/proofs long --for $(or $(FOR),8h) $(PROOFS)
+	target/proof/proofs long --for $(or $(FOR),8h) $(if $(SEED),--seed $(SEED)) $(PROOFS)
 
 proofs: ## Build the proofs and the bridge that they try, and do nothing else.
 	cargo build --profile proof --no-default-features -p proofs -p retell-bridge

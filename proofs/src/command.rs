@@ -3,6 +3,7 @@
 //! Exit codes: 0 nothing found; 1 a proof found something, or could not be run here; 2 wrong usage.
 
 use std::io::Write as _;
+use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ enum What {
         /// First seed; with --only the one case to repeat.
         #[arg(long)]
         seed: Option<u64>,
-        /// Repeat one case, and tell it step by step.
+        /// Repeat one case; where it fails, it is told step by step.
         #[arg(long, requires = "seed")]
         only: bool,
     },
@@ -83,7 +84,9 @@ pub fn main() -> ExitCode {
             let share = time / proofs.len() as u32;
             let seeds = seed.unwrap_or_else(published::fresh_seed);
             let order = |_: &Proof| Order { effort: Effort::For(share), seed: Some(seeds), only: false };
-            run(&proofs, order, published::add) && told(published::write_tables())
+            // What ran to its end is on the page, whatever became of the others.
+            let all_kept = run(&proofs, order, published::add);
+            told(published::write_tables()) && all_kept
         }
         What::Table => told(published::write_tables()),
     };
@@ -107,6 +110,11 @@ fn misuse_of_seed(names: &[String], only: bool) -> Option<String> {
     })
 }
 
+/// A panic is a story like another, and the other proofs still have their turn.
+fn guarded(proof: &Proof, order: &Order) -> Result<crate::Figure, String> {
+    catch_unwind(|| (proof.run)(order)).unwrap_or_else(|_| Err("it panics, as told above".to_owned()))
+}
+
 /// One line for each proof, then the plain count. Whether nothing was found.
 fn run(
     proofs: &[&Proof],
@@ -116,7 +124,8 @@ fn run(
     let mut failed = 0;
     for proof in proofs {
         let (order, began) = (order(proof), Instant::now());
-        match (proof.run)(&order).and_then(|figure| after(proof, &figure, &order, began.elapsed()).map(|()| figure)) {
+        match guarded(proof, &order).and_then(|figure| after(proof, &figure, &order, began.elapsed()).map(|()| figure))
+        {
             Ok(figure) => say(&format!("{:<12} {figure} in {:.0} s", proof.name, began.elapsed().as_secs_f64())),
             Err(story) => {
                 failed += 1;

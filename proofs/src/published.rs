@@ -51,16 +51,21 @@ pub fn add(proof: &Proof, figure: &Figure, order: &Order, took: Duration) -> Res
     open.and_then(|mut file| writeln!(file, "{line}")).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The commit that was run, with a mark where the tree holds something else.
+/// The commit that was built, with a mark where the tree has held anything else since then beside documents.
 fn commit() -> Result<String, String> {
+    let built = retell_bridge::config::COMMIT;
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).current_dir(support::tools::root()).output();
         let output = output.map_err(|error| format!("git cannot be run: {error}"))?;
-        Ok::<_, String>(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        let told = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        if output.status.success() {
+            Ok(told)
+        } else {
+            Err(format!("no figure without its commit: git {arguments:?} fails"))
+        }
     };
-    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
-    let changed = git(&["status", "--porcelain", "--untracked-files=no", "--", ":!docs"])?;
-    Ok(if changed.is_empty() { commit } else { format!("{commit} and changes") })
+    let changed = git(&["diff", "--name-only", built, "--", ":/", ":!docs", ":!*.md"])?;
+    Ok(if changed.is_empty() { built.to_owned() } else { format!("{built} and changes") })
 }
 
 /// Writes the tables anew.

@@ -44,11 +44,15 @@ pub fn outcome(case: &Case, lived: &Lived<'_>) -> Result<Outcome, String> {
     if *strikes == 0 {
         return if is_clean { Ok(Outcome::Missed) } else { wrong("nothing was struck, and it did not go well") };
     }
-    if case.place == Place::ANYWHERE {
-        return Ok(if is_clean { Outcome::WentOn } else { Outcome::Fell });
-    }
     if let Some(betrayal) = ended.betrayals().first() {
         return wrong(betrayal);
+    }
+    if case.place == Place::ANYWHERE {
+        return match ended.status {
+            None => wrong("it hangs"),
+            Some(_) if is_clean => Ok(Outcome::WentOn),
+            Some(_) => Ok(Outcome::Fell),
+        };
     }
     if !started {
         let said = ended.log.iter().any(|line| line.contains("journal"));

@@ -48,7 +48,7 @@ pub(super) const ABUSES: [Abuse; 7] = [
     Abuse { name: "quiet", time: Duration::from_secs(8), threads: 0, work: |_, _, _| () },
     Abuse { name: "slow", time: Duration::from_secs(18), threads: slow::THREADS, work: slow::abuse },
     Abuse { name: "signatures", time: Duration::from_secs(7), threads: 4, work: signatures::abuse },
-    Abuse { name: "bodies", time: Duration::from_secs(10), threads: 6, work: bodies::abuse },
+    Abuse { name: "bodies", time: Duration::from_secs(10), threads: 12, work: bodies::abuse },
     Abuse { name: "smuggling", time: Duration::from_secs(7), threads: 8, work: smuggling::abuse },
     Abuse { name: "heads", time: Duration::from_secs(6), threads: 8, work: heads::abuse },
     Abuse { name: "odd", time: Duration::from_secs(7), threads: 4, work: odd::abuse },
