@@ -103,9 +103,11 @@ compose_facts() { compose config --format json >"$scratch/compose.json" && pytho
 # The image's dependency layer knows the manifest and empty sources: does cargo take them together? (Not with a member
 # of a workspace, say, that is not copied.)
 manifest_alone() {
-    mkdir -p "$scratch/manifest/src"
+    mkdir -p "$scratch/manifest/"{src,proofs/src,tests/support/src}
     cp Cargo.toml Cargo.lock "$scratch/manifest"
-    touch "$scratch/manifest/src/main.rs" "$scratch/manifest/src/lib.rs"
+    cp proofs/Cargo.toml "$scratch/manifest/proofs"
+    cp tests/support/Cargo.toml "$scratch/manifest/tests/support"
+    touch "$scratch/manifest/"{src/main.rs,src/lib.rs,proofs/src/main.rs,tests/support/src/lib.rs}
     cargo metadata --no-deps --format-version 1 --manifest-path "$scratch/manifest/Cargo.toml"
 }
 
