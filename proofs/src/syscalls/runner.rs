@@ -16,6 +16,9 @@ const AT_A_TIME: usize = 4;
 /// On the journal's paths, on others, and of the binary with its large segments.
 const PER_COMMIT: [usize; 3] = [96, 8, 4];
 
+/// Watched runs that show fewer were not watched: there are some 2,500.
+const CASES_LEAST: usize = 1_000;
+
 /// See the module.
 pub fn prove(order: &Order) -> Result<Figure, String> {
     strace::check()?;
@@ -27,8 +30,17 @@ pub fn prove(order: &Order) -> Result<Figure, String> {
     }
     let seed = order.seed.unwrap_or_else(|| published::fresh_seed() >> 32);
     let all = watch_all()?;
-    let tally = run_all(&chosen(&all, order, seed), order)?;
-    Ok(figure(&tally, all.len()))
+    if all.len() < CASES_LEAST {
+        return Err(format!(
+            "{} cases were seen in the watched runs, fewer than {CASES_LEAST}: it proves nothing",
+            all.len()
+        ));
+    }
+    let figure = figure(&run_all(&chosen(&all, order, seed), order)?, all.len());
+    if figure.count == 0 {
+        return Err("no call was struck: it proves nothing".to_owned());
+    }
+    Ok(figure)
 }
 
 /// What became of the cases.
