@@ -23,15 +23,8 @@ use super::ledger::Ledger;
 use super::{honest, percentile, watch};
 use crate::random::Random;
 
-/// The bridge's defaults, and what its source says of its spare places.
+/// The bridge's default.
 const CONNECTIONS_MAX: u64 = 1_024;
-const SPARE_CONNECTIONS: u64 = 2 * 64;
-const HEAD_MAX_BYTES: u64 = 32 << 10;
-const IN_FLIGHT_MAX_BYTES: u64 = 64 << 20;
-const INDEX_BYTES: u64 = 32 << 20;
-const KAFKA_QUEUE_BYTES: u64 = 32 << 20;
-/// Read buffers, the journal's batch, the allocator's holes.
-const MEMORY_MARGIN_BYTES: u64 = 64 << 20;
 /// Connections beyond `connections_max` that each worker of the intake takes from the kernel before it looks at them.
 const ACCEPTED_BEYOND: u64 = 8 * 64;
 /// What may be open for a moment beside the connections: segments, Kafka's sockets, `/livez`.
@@ -70,7 +63,6 @@ pub(super) fn run(seed: u64, tells: bool) -> Result<Outcome, String> {
     let mut bridge = Bridge::prepare(Settings::new("127.0.0.1:1", &[&source]), Arc::new(as_from_a_shell));
     bridge.start_again();
     let quiet_descriptors = watch::descriptors(&bridge);
-    let quiet_memory = watch::memory_high_bytes(&bridge);
     let stage = Stage {
         bridge: &bridge,
         source: &source,
@@ -85,8 +77,7 @@ pub(super) fn run(seed: u64, tells: bool) -> Result<Outcome, String> {
     }
     wrong.extend(stage.refusals_that_differ());
     outcome.hostile_tries = stage.tries.load(Ordering::Relaxed);
-    outcome.memory_high_bytes = watch::memory_high_bytes(&bridge);
-    wrong.extend(bounds(&outcome, quiet_descriptors, quiet_memory));
+    wrong.extend(too_many_descriptors(&outcome, quiet_descriptors));
     let is_back = || (watch::descriptors(&bridge) <= quiet_descriptors + DESCRIPTORS_MARGIN / 4).then_some(());
     if wait_until(Duration::from_secs(15), is_back).is_none() {
         wrong.push(format!("{} descriptors stay open, {quiet_descriptors} before", watch::descriptors(&bridge)));
@@ -115,6 +106,10 @@ fn as_from_a_shell(settings: &Path) -> Command {
 impl Stage<'_> {
     fn stretch(&self, abuse: &Abuse, outcome: &mut Outcome, tells: bool) -> Vec<String> {
         let said = self.bridge.keep_for_sweep();
+        let memory_before = match watch::forget_memory_high(self.bridge) {
+            Ok(bytes) => bytes,
+            Err(wrong) => return vec![wrong],
+        };
         let target = Target {
             address: self.bridge.intake_address(),
             source: self.source,
@@ -148,18 +143,26 @@ impl Stage<'_> {
         outcome.livez_answers += seen.livez_answers;
         outcome.livez_worst = outcome.livez_worst.max(seen.livez_worst);
         let (p50, p99) = (percentile(&latencies, 50), percentile(&latencies, 99));
+        let memory_high = watch::memory_high_bytes(self.bridge);
+        let growth_bytes = memory_high.saturating_sub(memory_before);
+        outcome.memory_high_bytes = outcome.memory_high_bytes.max(memory_high);
         if tells {
             let tries = self.tries.load(Ordering::Relaxed) - before;
             println!(
-                "{:<10} {tries} hostile, {} honest: p50 {p50:?}, p99 {p99:?}, VmHWM {} MiB, {} descriptors, {} retries so far",
+                "{:<10} {tries} hostile, {} honest: p50 {p50:?}, p99 {p99:?}, {} MiB at most, {} of them new, {} descriptors, {} retries so far",
                 abuse.name,
                 latencies.len(),
-                watch::memory_high_bytes(self.bridge) >> 20,
+                memory_high >> 20,
+                growth_bytes >> 20,
                 seen.descriptors_high,
                 outcome.retried,
             );
         }
         let mut wrong = seen.complaints;
+        if growth_bytes > abuse.growth_max_bytes {
+            let (grown, most) = (growth_bytes >> 20, abuse.growth_max_bytes >> 20);
+            wrong.push(format!("{}: {grown} MiB more of memory, at most {most} MiB follow from settings", abuse.name));
+        }
         if p99 > HONEST_P99_MAX {
             wrong.push(format!("{}: the honest p99 is {p99:?}", abuse.name));
         }
@@ -185,27 +188,12 @@ impl Stage<'_> {
     }
 }
 
-/// What the settings promise of memory and descriptors.
-fn bounds(outcome: &Outcome, quiet_descriptors: u64, quiet_memory: u64) -> Vec<String> {
-    let connections = CONNECTIONS_MAX + SPARE_CONNECTIONS;
+/// What the settings promise of descriptors.
+fn too_many_descriptors(outcome: &Outcome, quiet: u64) -> Option<String> {
     let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 512) as u64;
-    let descriptors = quiet_descriptors + workers * (CONNECTIONS_MAX + ACCEPTED_BEYOND) + DESCRIPTORS_MARGIN;
-    // A head may lie twice, unread and parsed; a body as well, in its own place and in the journal's batch.
-    let memory = quiet_memory
-        + 2 * IN_FLIGHT_MAX_BYTES
-        + 2 * connections * HEAD_MAX_BYTES
-        + INDEX_BYTES
-        + KAFKA_QUEUE_BYTES
-        + MEMORY_MARGIN_BYTES;
-    let mut wrong = Vec::new();
-    if outcome.descriptors_high > descriptors {
-        wrong.push(format!("{} descriptors, at most {descriptors} follow from settings", outcome.descriptors_high));
-    }
-    if outcome.memory_high_bytes > memory {
-        let (high, memory) = (outcome.memory_high_bytes >> 20, memory >> 20);
-        wrong.push(format!("{high} MiB of memory, at most {memory} MiB follow from settings"));
-    }
-    wrong
+    let most = quiet + workers * (CONNECTIONS_MAX + ACCEPTED_BEYOND) + DESCRIPTORS_MARGIN;
+    let told = || format!("{} descriptors, at most {most} follow from settings", outcome.descriptors_high);
+    (outcome.descriptors_high > most).then(told)
 }
 
 /// Reads the journal as a start would, and asks the ledger.

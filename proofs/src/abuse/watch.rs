@@ -51,6 +51,15 @@ pub(super) fn memory_high_bytes(bridge: &Bridge) -> u64 {
     status_bytes(bridge, "VmHWM:")
 }
 
+/// The memory that it has now, bytes; from now on this is the most it has had.
+pub(super) fn forget_memory_high(bridge: &Bridge) -> Result<u64, String> {
+    let pid = bridge.pid().expect("the bridge runs while it is watched");
+    // proc(5): 5 sets the peak to the present.
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5")
+        .map_err(|error| format!("the peak of the bridge's memory cannot be reset: {error}"))?;
+    Ok(memory_high_bytes(bridge))
+}
+
 fn status_bytes(bridge: &Bridge, field: &str) -> u64 {
     let pid = bridge.pid().expect("the bridge runs while it is watched");
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -8,7 +8,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 /// Longer than the bridge takes for any answer.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long silence must last after an answer to be the end of it: a hidden request would be answered in that time.
 const SILENCE: Duration = Duration::from_millis(120);
 
@@ -53,7 +53,7 @@ pub(super) fn exchange(to: SocketAddr, bytes: &[u8], wait: Duration) -> std::io:
 }
 
 /// The status of each answer in `text`, but for the interim ones.
-fn statuses(text: &str) -> Vec<u16> {
+pub(super) fn statuses(text: &str) -> Vec<u16> {
     let lines = text.split("HTTP/1.").skip(1);
     let all = lines.filter_map(|rest| rest.split(' ').nth(1)?.get(..3)?.parse().ok());
     all.filter(|status| *status >= 200).collect()

@@ -83,6 +83,11 @@ fn relay(world: &World) -> &super::proxy::Proxy {
     world.proxy.as_ref().expect("only the world of one node is given this trouble")
 }
 
+/// Producers that the bridge has given up in all its lives, as its log says.
+pub fn renewals(bridge: &Bridge) -> usize {
+    bridge.log().iter().filter(|line| line.contains("new Kafka producer")).count()
+}
+
 /// What a killed bridge left on its disk, and on Kafka.
 pub fn look(world: &World, bridge: &Bridge, topics: &[String]) -> Cut {
     let consumer = world.kafka().consumer();
@@ -93,5 +98,7 @@ pub fn look(world: &World, bridge: &Bridge, topics: &[String]) -> Cut {
             cut.ends.insert((topic.clone(), partition), end);
         }
     }
+    // Last, when its last lines have been read.
+    cut.renewals = renewals(bridge);
     cut
 }

@@ -8,7 +8,7 @@ use super::scene::{Case, set_header};
 type Lie = (&'static str, &'static [&'static str], fn(&mut Case));
 
 /// One lie each.
-pub const LIES: [Lie; 36] = [
+pub const LIES: [Lie; 38] = [
     ("a record is missing", &["lost"], |case| drop(case.records.remove(1))),
     ("one bit of the value's hash differs", &["altered"], |case| case.records[0].sha256.replace_range(0..1, "x")),
     ("the value is longer", &["altered"], |case| case.records[0].length += 1),
@@ -40,6 +40,17 @@ pub const LIES: [Lie; 36] = [
         case.kill(10);
         case.repeat();
         case.circumstances.cuts[0].ends.values_mut().for_each(|end| *end = 100);
+    }),
+    ("sent again before the kill, and the new producer came after it", &["duplicated by position"], |case| {
+        case.kill(10);
+        case.repeat();
+        case.circumstances.cuts[0].ends.values_mut().for_each(|end| *end = 100);
+        case.circumstances.renewals = 1;
+    }),
+    ("three copies by one new producer", &["duplicated by position", "stepped back"], |case| {
+        case.circumstances.renewals = 1;
+        case.repeat();
+        case.records.push(Record { offset: 5, ..case.records[1].clone() });
     }),
     ("sent again from before the checkpoint", &["repeated from before the checkpoint"], |case| {
         case.kill(12);
@@ -103,7 +114,7 @@ pub const LIES: [Lie; 36] = [
 type Excused = (&'static str, fn(&mut Case));
 
 /// Nothing is wrong here.
-pub const EXCUSED: [Excused; 10] = [
+pub const EXCUSED: [Excused; 11] = [
     ("no trouble at all", |_| ()),
     ("missing, and never promised", |case| {
         case.ledger.entries[1].kept_turn = None;
@@ -120,6 +131,13 @@ pub const EXCUSED: [Excused; 10] = [
     ("sent again by a new producer", |case| {
         case.circumstances.renewals = 1;
         case.repeat();
+    }),
+    ("sent again before the kill by a new producer", |case| {
+        case.kill(10);
+        case.repeat();
+        case.circumstances.cuts[0].ends.values_mut().for_each(|end| *end = 100);
+        case.circumstances.cuts[0].renewals = 1;
+        case.circumstances.renewals = 1;
     }),
     ("in another order, and sent at once", |case| {
         case.swap();

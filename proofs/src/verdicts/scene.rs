@@ -56,7 +56,7 @@ impl Case {
         let topic = self.records[0].topic.clone();
         let ends = HashMap::from([((topic.clone(), 2), 3)]);
         self.circumstances.kills = 1;
-        self.circumstances.cuts = vec![Cut { ends, marks: BTreeMap::from([(topic, mark)]) }];
+        self.circumstances.cuts = vec![Cut { ends, marks: BTreeMap::from([(topic, mark)]), renewals: 0 }];
     }
 
     /// Sends the second and third record again.

@@ -45,6 +45,8 @@ pub struct Cut {
     pub ends: HashMap<(String, i32), i64>,
     /// The first position that each lane still needs, by topic, as the checkpoint says.
     pub marks: BTreeMap<String, u64>,
+    /// Producers that the bridge had given up by then, in all its lives.
+    pub renewals: usize,
 }
 
 /// What was found wrong, by kind. Empty kinds do not appear.
@@ -182,22 +184,22 @@ fn check_aside_counts(report: &mut Report, circumstances: &Circumstances) {
     }
 }
 
-/// A second copy of an event is excused only by a kill or a renewed producer, and only from the same place in the
-/// journal, behind the checkpoint of that kill.
+/// A second copy of an event is excused only by a kill or, within one life of the bridge, by a renewed producer of that
+/// life, once each; and only from the same place in the journal, behind the checkpoint of that kill.
 fn check_copies(report: &mut Report, copies: &Copies, circumstances: &Circumstances) {
-    let excuses = circumstances.kills + circumstances.renewals;
     for records in copies.values() {
         // Without a key a copy may go to another partition, which no offset puts before or behind the first.
         let mut records = records.clone();
         records.sort_by_key(|record| cut_before(record, &circumstances.cuts));
         let first = records[0];
-        for copy in &records[1..] {
+        let mut of_this_life = 1;
+        for (before, copy) in records.iter().zip(&records[1..]) {
             let cut = cut_before(copy, &circumstances.cuts);
+            of_this_life = if cut == cut_before(before, &circumstances.cuts) { of_this_life + 1 } else { 1 };
             let mark = cut.and_then(|cut| circumstances.cuts[cut].marks.get(&copy.topic));
-            let is_too_early = cut.is_none() && !circumstances.cuts.is_empty();
             if place(copy) != place(first) {
                 report.add("duplicated by content", copy, &format!("{:?} and {:?}", place(first), place(copy)));
-            } else if records.len() > excuses + 1 || (is_too_early && circumstances.renewals == 0) {
+            } else if of_this_life > 1 + circumstances.excuses_in_life_after(cut) {
                 report.add("duplicated by position", copy, &format!("one of {} copies", records.len()));
             } else if place(copy).is_some_and(|(_, position)| mark.is_some_and(|mark| position < *mark)) {
                 report.add("repeated from before the checkpoint", copy, &format!("the lane was at {mark:?}"));
@@ -206,6 +208,20 @@ fn check_copies(report: &mut Report, copies: &Copies, circumstances: &Circumstan
                 cut.iter().for_each(|cut| report.repeated_after[*cut] += 1);
             }
         }
+    }
+}
+
+impl Circumstances {
+    /// How often the bridge's life that began with `cut` may repeat what it sent itself: once for each producer that it
+    /// gave up. Where nobody looked at the kills, all lives count as one.
+    fn excuses_in_life_after(&self, cut: Option<usize>) -> usize {
+        if self.cuts.is_empty() {
+            return self.kills + self.renewals;
+        }
+        let next = cut.map_or(0, |cut| cut + 1);
+        let began_with = cut.map_or(0, |cut| self.cuts[cut].renewals);
+        let ended_with = self.cuts.get(next).map_or(self.renewals, |cut| cut.renewals);
+        ended_with.saturating_sub(began_with)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::random::Random;
 
 mod bodies;
 mod heads;
+mod hoard;
 mod odd;
 mod signatures;
 mod slow;
@@ -39,20 +40,44 @@ pub(super) struct Abuse {
     pub name: &'static str,
     pub time: Duration,
     pub threads: u64,
+    /// What the settings let the bridge's memory grow by meanwhile.
+    pub growth_max_bytes: u64,
     /// Called on each thread with its number; returns at the target's end.
     pub work: fn(&Target<'_>, u64, &mut Random),
 }
 
+/// The bridge's defaults; of connections, with the spare places of one source.
+const IN_FLIGHT_MAX_BYTES: u64 = 64 << 20;
+const CONNECTIONS: u64 = 1_024 + 2 * 64;
+const HEAD_MAX_BYTES: u64 = 32 << 10;
+/// Honest senders' events, batches, Kafka's queue, the allocator's holes.
+const MARGIN_BYTES: u64 = 32 << 20;
+/// Every connection may hold a head.
+const OF_HEADS_BYTES: u64 = CONNECTIONS * HEAD_MAX_BYTES + MARGIN_BYTES;
+/// A body may lie twice: as it arrived, and in the journal's batch.
+const OF_BODIES_BYTES: u64 = 2 * IN_FLIGHT_MAX_BYTES + MARGIN_BYTES;
+
 /// In the order in which they come. The first is none: what is quiet in the same run.
-pub(super) const ABUSES: [Abuse; 7] = [
-    Abuse { name: "quiet", time: Duration::from_secs(8), threads: 0, work: |_, _, _| () },
-    Abuse { name: "slow", time: Duration::from_secs(18), threads: slow::THREADS, work: slow::abuse },
-    Abuse { name: "signatures", time: Duration::from_secs(7), threads: 4, work: signatures::abuse },
-    Abuse { name: "bodies", time: Duration::from_secs(10), threads: 12, work: bodies::abuse },
-    Abuse { name: "smuggling", time: Duration::from_secs(7), threads: 8, work: smuggling::abuse },
-    Abuse { name: "heads", time: Duration::from_secs(6), threads: 8, work: heads::abuse },
-    Abuse { name: "odd", time: Duration::from_secs(7), threads: 4, work: odd::abuse },
+pub(super) const ABUSES: [Abuse; 8] = [
+    abuse("quiet", 8, 0, OF_HEADS_BYTES, |_, _, _| ()),
+    abuse("slow", 18, slow::THREADS, OF_HEADS_BYTES, slow::abuse),
+    abuse("signatures", 7, 4, OF_HEADS_BYTES, signatures::abuse),
+    abuse("bodies", 10, 12, OF_BODIES_BYTES, bodies::abuse),
+    abuse("hoard", 10, hoard::THREADS, OF_BODIES_BYTES, hoard::abuse),
+    abuse("smuggling", 7, 8, OF_HEADS_BYTES, smuggling::abuse),
+    abuse("heads", 6, 8, OF_HEADS_BYTES, heads::abuse),
+    abuse("odd", 7, 4, OF_HEADS_BYTES, odd::abuse),
 ];
+
+const fn abuse(
+    name: &'static str,
+    seconds: u64,
+    threads: u64,
+    growth_max_bytes: u64,
+    work: fn(&Target<'_>, u64, &mut Random),
+) -> Abuse {
+    Abuse { name, time: Duration::from_secs(seconds), threads, growth_max_bytes, work }
+}
 
 impl Target<'_> {
     fn goes_on(&self) -> bool {
