@@ -79,6 +79,11 @@ impl fmt::Display for Figure {
     }
 }
 
+/// The command that repeats one case. It builds bridge and proofs first, which `cargo run -p proofs` would not.
+pub fn repeat(proof: &str, seed: u64) -> String {
+    format!("make proofs && target/proof/proofs run {proof} --only --seed {seed}")
+}
+
 /// `1234567` as `1,234,567`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();

@@ -71,7 +71,7 @@ pub fn prove(_order: &Order) -> Result<Figure, String> {
 fn catch(catcher: &Catcher) -> Result<(), String> {
     let (bug, proof) = (catcher.bug.name(), catcher.proof);
     let ended = PLANTED.run(&["run".into(), proof.into()], &[("PLANTED_BUG", bug)], CAUGHT_WITHIN)?;
-    let repeat = format!("PLANTED_BUG={bug} target/proof/planted run {proof}");
+    let repeat = format!("{} && PLANTED_BUG={bug} target/proof/planted run {proof}", PLANTED.command());
     match ended.status.code() {
         Some(0) => Err(format!("{proof} did not see it; repeat it with {repeat}")),
         Some(1) if catcher.says.iter().any(|says| ended.text.contains(says)) => Ok(()),

@@ -14,6 +14,8 @@ pub struct Rebuilt {
     pub feature: &'static str,
 }
 
+const ARGUMENTS: [&str; 5] = ["--profile", "proof", "-p", "proofs", "--no-default-features"];
+
 /// What a run came to.
 pub struct Ended {
     pub status: ExitStatus,
@@ -22,12 +24,18 @@ pub struct Ended {
 }
 
 impl Rebuilt {
+    /// What builds it, typed by hand.
+    pub fn command(self) -> String {
+        let Rebuilt { bin, feature } = self;
+        format!("cargo build {} --features {feature} --bin {bin}", ARGUMENTS.join(" "))
+    }
+
     /// Builds it, in the profile of the proofs; where it lies.
     pub fn build(self) -> Result<PathBuf, String> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let arguments = ["build", "--quiet", "--profile", "proof", "-p", "proofs", "--no-default-features"];
         let output = Command::new(cargo)
-            .args(arguments)
+            .args(["build", "--quiet"])
+            .args(ARGUMENTS)
             .args(["--features", self.feature, "--bin", self.bin])
             .current_dir(support::tools::root())
             .output()

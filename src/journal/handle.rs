@@ -115,6 +115,7 @@ pub fn open_stepped(
         identity: recovery.identity,
         corrupt_bytes: recovery.corrupt_bytes,
         torn_bytes: recovery.torn_bytes,
+        broken_slots: recovery.broken_slots,
         tags: Box::new(Tags::new(shared.clone(), segments)),
     };
     let identity = recovery.identity;

@@ -276,6 +276,9 @@ pub struct Recovered {
     /// Bytes of a torn tail that was cut and quarantined, as after a crash; none of it was acknowledged, unless the disk
     /// is rotten just there.
     pub torn_bytes: u64,
+    /// Checkpoint slots that could not be read, each told: one may be torn by a crash in its writing, and costs nothing but
+    /// events sent again; two are damage.
+    pub broken_slots: usize,
     /// {tag, received-at} of retained records, newest first, from the lists at each segment's end; read lazily, so that
     /// the caller stops at its window.
     pub tags: Box<dyn Iterator<Item = (Tag, u64)> + Send>,

@@ -38,7 +38,9 @@ pub fn prove(order: &Order) -> Result<Figure, String> {
         // The bridge's own sweep, and whatever it does not answer in time, panic.
         let ran = catch_unwind(AssertUnwindSafe(|| round::run(seed, order.only)));
         let told = ran.unwrap_or_else(|panic| Err(words(panic.as_ref())));
-        total.add(told.map_err(|wrong| format!("seed {seed}: {wrong}\nrepeat it with {}", command(seed)))?);
+        total.add(told.map_err(|wrong| {
+            format!("seed {seed}: {wrong}\nrepeat it with {}", crate::figure::repeat("abuse", seed))
+        })?);
         rounds += 1;
     }
     let more = format!(
@@ -62,10 +64,6 @@ pub fn prove(order: &Order) -> Result<Figure, String> {
 fn words(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
     text.unwrap_or("a panic without words").to_string()
-}
-
-fn command(seed: u64) -> String {
-    format!("cargo run --profile proof -p proofs -- run abuse --only --seed {seed}")
 }
 
 /// The value that `percent` of all are not above; zero where there are none.

@@ -81,7 +81,7 @@ fn batch(seed: u64) -> Result<u64, String> {
     }));
     tried.map(|tried| tried as u64).map_err(|panic| {
         let what = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-        let command = format!("cargo run --profile proof -p proofs -- run concurrency --only --seed {seed}");
+        let command = crate::figure::repeat("concurrency", seed);
         format!("{name}: {}\nrepeat it with {command}", what.unwrap_or("a panic"))
     })
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::trouble::{KINDS, Trouble};
 use super::{failing, full, slow, volume};
-use crate::figure::grouped;
+use crate::figure::{grouped, repeat};
 use crate::syscalls::strace;
 use crate::{Effort, Figure, Order};
 
@@ -80,7 +80,7 @@ fn run_all(first: u64, order: &Order) -> Result<Figure, String> {
 }
 
 fn told(number: u64, trouble: &Trouble, story: &str) -> String {
-    format!("{trouble}: {story}\n    again: proofs run disks --only --seed {number}")
+    format!("{trouble}: {story}\nrepeat it with {}", repeat("disks", number))
 }
 
 fn figure(cases: u64, answers: u64) -> Figure {

@@ -168,7 +168,7 @@ fn run_one(target: &Target, time: Duration, seed: u64) -> Result<u64, String> {
     let ran = run(target, command, time + SLACK)?;
     if !ran.status.success() {
         let command = stats::artifact(&ran.text).map(|path| repeat(target, path));
-        let repeat = command.unwrap_or_else(|| format!("proofs run fuzz --seed {seed}"));
+        let repeat = command.unwrap_or_else(|| format!("make proofs && target/proof/proofs run fuzz --seed {seed}"));
         return Err(format!("{}: {}\nrepeat it with {repeat}", target.name, stats::story(&ran.text)));
     }
     judge(target, &ran.text)

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::scene::{self, Outcome};
-use crate::figure::grouped;
+use crate::figure::{grouped, repeat};
 use crate::{Figure, Order};
 
 /// The first seed of a run where none is given; later seeds follow.
@@ -25,7 +25,7 @@ pub fn prove(order: &Order) -> Result<Figure, String> {
     let first = order.seed.unwrap_or(FIRST_SEED);
     if order.only {
         let outcome = scene::run(first, LIVES, true).map_err(|(wrong, story)| {
-            format!("{}\n\nseed {first}: {wrong}\nrepeat it with {}", story.join("\n"), command(first))
+            format!("{}\n\nseed {first}: {wrong}\nrepeat it with {}", story.join("\n"), repeat("pipeline", first))
         })?;
         return Ok(figure(1, &outcome));
     }
@@ -101,11 +101,7 @@ fn tell(seed: u64, wrong: &str) -> String {
         _ => Vec::new(),
     };
     let last = story.len().saturating_sub(STORY_LINES);
-    format!("{}\n\nseed {seed}: {wrong}\nrepeat it with {}", story[last..].join("\n"), command(seed))
-}
-
-fn command(seed: u64) -> String {
-    format!("cargo run --profile proof -p proofs -- run pipeline --only --seed {seed}")
+    format!("{}\n\nseed {seed}: {wrong}\nrepeat it with {}", story[last..].join("\n"), repeat("pipeline", seed))
 }
 
 impl Outcome {

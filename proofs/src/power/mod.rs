@@ -63,7 +63,7 @@ fn of_seed(seed: u64) -> FileSystem {
 
 fn run(seed: u64, is_told: bool) -> Result<Outcome, String> {
     scene::run(seed, of_seed(seed), is_told).map_err(|story| {
-        let command = format!("cargo run --profile proof -p proofs -- run power --only --seed {seed}");
+        let command = crate::figure::repeat("power", seed);
         format!(
             "{story}\nseed {seed}: repeat it with {command} (as root; the schedule of the threads is not the seed's)"
         )

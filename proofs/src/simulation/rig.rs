@@ -77,6 +77,7 @@ pub struct Rig {
     /// By the processes before this one.
     told_before_bytes: u64,
     torn_bytes: u64,
+    broken_slots: usize,
     started_ms: u64,
 }
 
@@ -111,8 +112,9 @@ impl Rig {
             Err(error @ OpenError::Io { .. }) => return Err(NotOpen::Trouble(error)),
             Err(error) => return Err(NotOpen::Wrong(format!("the journal does not open: {error}"))),
         };
-        let torn_bytes = recovered.torn_bytes;
-        let mut rig = Rig { journal, writer, keeper, metrics, told_before_bytes, torn_bytes, started_ms: now_ms };
+        let (torn_bytes, broken_slots) = (recovered.torn_bytes, recovered.broken_slots);
+        let mut rig =
+            Rig { journal, writer, keeper, metrics, told_before_bytes, torn_bytes, broken_slots, started_ms: now_ms };
         let synced = rig.journal.synced();
         if synced != recovered.next {
             return Err(NotOpen::Wrong(format!("synced is {synced:?}, the next position {:?}", recovered.next)));
@@ -142,6 +144,11 @@ impl Rig {
     /// Bytes cut as a torn tail by this process's recovery, with a warning.
     pub fn torn_bytes(&self) -> u64 {
         self.torn_bytes
+    }
+
+    /// Slots of the checkpoint that this process's recovery could not read, with a warning.
+    pub fn broken_slots(&self) -> usize {
+        self.broken_slots
     }
 
     /// Damaged bytes that this process has told of.

@@ -1,7 +1,8 @@
-//! Rot at every bit of a small journal's segments, one at a time: each is told.
+//! Rot at every bit of a small journal's segments and checkpoint, one at a time: each is told. Of the checkpoint, which has
+//! two slots so that one may break, also at the same bit of both.
 //!
 //! In: nothing; the journal is always the same. Out: how many bits were turned over, each followed by a recovery that was
-//! judged. Never happens: a bit that counts although nothing could depend on it (padding between frames, the unused rest of
+//! judged; or the failing one and the command that repeats it. Never happens: a bit that counts although nothing could depend on it (padding between frames, the unused rest of
 //! a block).
 
 use std::ops::Range;
@@ -13,6 +14,7 @@ use super::disk::{End, SimDisk};
 use super::ledger::{Ledger, Wrong};
 use super::rig::{NotOpen, Rig, Shape};
 use super::rot;
+use super::runner::repeat_step;
 use super::scene::START_MS;
 use crate::random::Random;
 
@@ -26,22 +28,51 @@ const PAYLOAD_LENGTH_AT: usize = 48;
 /// Of records, and of the list at a segment's end, one bit of so many is turned over; of headers every one.
 const PAYLOAD_STRIDE_BITS: usize = 61;
 
-/// How many bits were turned over.
-pub fn walk() -> Result<u64, Wrong> {
+const CHECKPOINT: &str = "journal/checkpoint";
+const SLOT_BYTES: usize = 20_480;
+const SLOT_LENGTH_AT: usize = 12;
+/// Names the step to repeat alone.
+pub const STEP: &str = "ROT";
+
+/// How many bits were turned over; only step number `only` where there is one.
+pub fn walk(only: Option<usize>) -> Result<u64, Wrong> {
     let (disk, ledger) = build()?;
     let metrics = Arc::default();
-    let files: Vec<String> = disk.names("journal").into_iter().filter(|name| name.ends_with(".segment")).collect();
+    let steps = steps(&disk).into_iter().enumerate().filter(|(number, _)| only.is_none_or(|only| only == *number));
     let mut turned = 0;
-    for name in files {
-        let path = format!("journal/{name}");
-        let bytes = disk.bytes(&path).expect("it was listed just now");
-        for bit in bits(&bytes) {
-            strike(&disk, &ledger, &metrics, &path, bit)
-                .map_err(|wrong| format!("bit {bit} of {path} turned over: {wrong}"))?;
-            turned += 1;
-        }
+    for (number, (path, bits)) in steps {
+        strike(&disk, &ledger, &metrics, &path, &bits).map_err(|wrong| {
+            format!("bits {bits:?} of {path} turned over: {wrong}\nrepeat it with {}", repeat_step(STEP, number, 0))
+        })?;
+        turned += 1;
     }
     Ok(turned)
+}
+
+/// Which file, and which bits of it.
+fn steps(disk: &SimDisk) -> Vec<(String, Vec<usize>)> {
+    let files: Vec<String> = disk.names("journal").into_iter().filter(|name| name.ends_with(".segment")).collect();
+    let mut steps = Vec::new();
+    for path in files.into_iter().map(|name| format!("journal/{name}")) {
+        let bytes = disk.bytes(&path).expect("it was listed just now");
+        steps.extend(bits(&bytes).into_iter().map(|bit| (path.clone(), vec![bit])));
+    }
+    let checkpoint = disk.bytes(CHECKPOINT).expect("the rig has written one");
+    let [first, second] = [0, SLOT_BYTES].map(|slot| slot_bits(&checkpoint, slot));
+    let both = first.iter().map(|bit| vec![*bit, *bit + SLOT_BYTES * 8]);
+    let alone = first.iter().chain(&second).map(|bit| vec![*bit]);
+    steps.extend(alone.chain(both).map(|bits| (CHECKPOINT.to_owned(), bits)));
+    steps
+}
+
+/// Every bit of the slot that its checksum covers, and of the checksum.
+fn slot_bits(checkpoint: &[u8], slot: usize) -> Vec<usize> {
+    let length = u32_at(checkpoint, slot + SLOT_LENGTH_AT) + 4;
+    of_bytes(slot..slot + length, 1).collect()
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> usize {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize
 }
 
 /// A closed segment, an open one behind it, and a process that was killed.
@@ -86,15 +117,18 @@ fn open(disk: &SimDisk, metrics: &Arc<Metrics>) -> Result<(Rig, super::ledger::F
     })
 }
 
-fn strike(disk: &SimDisk, ledger: &Ledger, metrics: &Arc<Metrics>, path: &str, bit: usize) -> Result<(), Wrong> {
+fn strike(disk: &SimDisk, ledger: &Ledger, metrics: &Arc<Metrics>, path: &str, bits: &[usize]) -> Result<(), Wrong> {
     let (disk, mut ledger) = (disk.copy(), ledger.clone());
-    let rot = rot::strike_at(&disk, &ledger, path, bit as u64);
+    let rot = bits.iter().map(|bit| rot::strike_at(&disk, &ledger, path, *bit as u64)).last().unwrap_or_default();
     let (rig, found) = open(&disk, metrics)?;
     ledger.recovered(&found, &rot)?;
-    if rig.told_bytes() == 0 && rig.torn_bytes() == 0 {
-        return Err("nothing was said".to_owned());
-    }
-    Ok(())
+    let is_told = match (path, bits) {
+        // It cannot be told from one that a crash has torn: a warning, and the other one counts.
+        (CHECKPOINT, [_]) => rig.broken_slots() == 1,
+        (CHECKPOINT, _) => rig.broken_slots() == 2 && rig.told_bytes() > 0,
+        _ => rig.told_bytes() > 0 || rig.torn_bytes() > 0,
+    };
+    if is_told { Ok(()) } else { Err("nothing was said".to_owned()) }
 }
 
 /// Every bit of headers and frames that something depends on.
@@ -102,8 +136,7 @@ fn bits(bytes: &[u8]) -> Vec<usize> {
     let mut bits: Vec<usize> = of_bytes(0..SEGMENT_HEADER_BYTES, 1).collect();
     let mut at = BLOCK_BYTES;
     while bytes.get(at..at + FRAME_MAGIC.len()) == Some(FRAME_MAGIC) {
-        let length = &bytes[at + PAYLOAD_LENGTH_AT..at + PAYLOAD_LENGTH_AT + 4];
-        let length = u32::from_le_bytes(length.try_into().expect("four bytes")) as usize;
+        let length = u32_at(bytes, at + PAYLOAD_LENGTH_AT);
         let payload = at + FRAME_HEADER_BYTES..at + FRAME_HEADER_BYTES + length;
         bits.extend(of_bytes(at..payload.start, 1));
         at = payload.end.next_multiple_of(BLOCK_BYTES);

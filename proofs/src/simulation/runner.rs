@@ -7,7 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::{Figure, Order};
+use crate::figure::repeat;
+use crate::{Effort, Figure, Order};
 
 use super::rot_walk;
 use super::scene::{self, CutPlan, Failure, Outcome};
@@ -17,6 +18,9 @@ const LIVES: u64 = 12;
 /// The first seed of a run where none is given; later seeds follow.
 const FIRST_SEED: u64 = 1;
 
+/// Names the change to cut at.
+const CUT: &str = "CUT";
+
 /// Walks through short scenes with each commit.
 const WALKS_PER_COMMIT: u64 = 8;
 /// Recoveries with each commit, in scenes by chance.
@@ -25,26 +29,44 @@ const RECOVERIES_PER_COMMIT: u64 = 100_000;
 /// See the module.
 pub fn prove(order: &Order) -> Result<Figure, String> {
     if order.only {
-        return repeat(order.seed.unwrap_or(FIRST_SEED));
+        return repeat_one(order.seed.unwrap_or(FIRST_SEED));
     }
     let began = Instant::now();
     let walk = walk_through()?;
-    let turned = rot_walk::walk()?;
+    let turned = rot_walk::walk(None)?;
     let total = run_many(order, began)?;
+    // A long run is added to others: the walks, always the same, count with each commit alone.
+    let walked = if order.effort == Effort::Commit { walk.recoveries + turned } else { 0 };
     let more = format!(
-        "{} with rot by chance, {} damaged places found whole in quarantine, {} poisoned, {} refused for room; {} from a cut at each of {} changes; {turned} with \
-         rot at one bit after the other",
+        "{} with rot by chance, {} damaged places found whole in quarantine, {} poisoned, {} refused for room; beside them {} from a cut at each of {} \
+         changes, {turned} with rot at one bit after the other",
         total.rotten, total.copies, total.poisoned, total.full, walk.recoveries, walk.cuts
     );
-    Ok(Figure { count: walk.recoveries + turned + total.recoveries, unit: "recoveries", none: "lost", more })
+    Ok(Figure { count: walked + total.recoveries, unit: "recoveries", none: "lost", more })
 }
 
 /// One scene, every call on the disk printed where it fails. `CUT=n` beside it: the power is cut at that change alone.
-fn repeat(seed: u64) -> Result<Figure, String> {
-    let cut = std::env::var("CUT").ok().and_then(|cut| cut.parse().ok());
+/// `ROT=n`: that step alone of the walk through the turned bits.
+fn repeat_one(seed: u64) -> Result<Figure, String> {
+    if let Some(step) = step(rot_walk::STEP)? {
+        let count = rot_walk::walk(Some(step as usize))?;
+        return Ok(Figure { count, unit: "recoveries", none: "lost", more: format!("step {step}") });
+    }
+    let cut = step(CUT)?;
     let (lives, plan) = cut.map_or((LIVES, CutPlan::Random), |change| (1, CutPlan::At(change)));
     let outcome = scene::run(seed, lives, plan, true).map_err(|failure| tell(&failure))?;
     Ok(Figure { count: outcome.recoveries, unit: "recoveries", none: "lost", more: format!("seed {seed}") })
+}
+
+/// The number that the environment gives a walk.
+fn step(name: &str) -> Result<Option<u64>, String> {
+    let told = std::env::var(name).ok();
+    told.map(|told| told.parse().map_err(|_| format!("{name}={told}: not a number"))).transpose()
+}
+
+/// The command that repeats one step of a walk.
+pub fn repeat_step(name: &str, step: usize, seed: u64) -> String {
+    repeat("simulation", seed).replace("target/", &format!("{name}={step} target/"))
 }
 
 struct Walk {
@@ -59,7 +81,7 @@ fn walk_through() -> Result<Walk, String> {
         let whole = scene::run(seed, 0, CutPlan::At(u64::MAX), false).map_err(|failure| tell(&failure))?;
         for change in 1..=whole.changes {
             let outcome = scene::run(seed, 1, CutPlan::At(change), false)
-                .map_err(|failure| format!("{}\nwith CUT={change}", tell(&failure)))?;
+                .map_err(|failure| story(&failure, &repeat_step(CUT, change as usize, seed)))?;
             walk.recoveries += outcome.recoveries;
             walk.cuts += 1;
         }
@@ -92,7 +114,7 @@ fn run_many(order: &Order, began: Instant) -> Result<Outcome, String> {
                         }
                         Err(_) => {
                             failed.store(true, Ordering::Relaxed);
-                            let line = format!("seed {seed} panics; repeat it with {}", command(seed));
+                            let line = format!("seed {seed} panics; repeat it with {}", repeat("simulation", seed));
                             failures.lock().expect("no thread panics").push(line);
                         }
                     }
@@ -116,10 +138,10 @@ impl Outcome {
 }
 
 fn tell(failure: &Failure) -> String {
-    let scene = failure.scene.join("\n");
-    format!("{scene}\n\nseed {}: {}\nrepeat it with {}", failure.seed, failure.wrong, command(failure.seed))
+    story(failure, &repeat("simulation", failure.seed))
 }
 
-fn command(seed: u64) -> String {
-    format!("cargo run --profile proof -p proofs -- run simulation --only --seed {seed}")
+fn story(failure: &Failure, command: &str) -> String {
+    let scene = failure.scene.join("\n");
+    format!("{scene}\n\nseed {}: {}\nrepeat it with {command}", failure.seed, failure.wrong)
 }

@@ -33,7 +33,7 @@ pub fn prove(_order: &Order) -> Result<Figure, String> {
     Ok(Figure { count, unit: "lies told", none: "believed", more })
 }
 
-const REPEAT: &str = "repeat it with cargo run --profile proof -p proofs -- run judge";
+const REPEAT: &str = "repeat it with make proofs && target/proof/proofs run judge";
 
 fn caught(what: &str, names: &[&str], case: &Case) -> Result<(), String> {
     let report = case.judge();

@@ -45,13 +45,14 @@ impl Recoverer<'_> {
             }
             return None;
         };
+        self.broken_slots = slots.iter().filter(|slot| slot.is_err()).count();
         let belongs = |slot: &&Checkpoint| survey.used.is_empty() || survey.knows(slot.identity);
         let newest = slots.iter().flatten().filter(belongs).max_by_key(|slot| slot.generation).cloned();
         if newest.is_none() {
             let whole = 0..2 * SLOT_BYTES;
             let what = "no checkpoint slot is sound and of this journal: lanes start from the oldest segment";
             self.damaged(file.as_ref(), &Damage { segment: 0, bytes: whole, positions: 0..0, what });
-        } else if slots.iter().any(Result::is_err) {
+        } else if self.broken_slots > 0 {
             tracing::warn!("one checkpoint slot is broken, as after a crash in its writing: the other one counts");
         }
         newest

@@ -41,6 +41,8 @@ pub struct Recovery {
     pub corrupt_bytes: u64,
     /// Bytes of a torn tail that was cut.
     pub torn_bytes: u64,
+    /// Checkpoint slots that could not be read.
+    pub broken_slots: usize,
 }
 
 impl Recovery {
@@ -52,6 +54,7 @@ impl Recovery {
             next_position = self.next.0,
             damaged_bytes = self.corrupt_bytes,
             torn_bytes = self.torn_bytes,
+            broken_slots = self.broken_slots,
             "journal recovered"
         );
     }
@@ -70,6 +73,7 @@ pub fn recover(
         now_ms,
         corrupt_bytes: 0,
         torn_bytes: 0,
+        broken_slots: 0,
         synced_up_to: Position(0),
         settled: Position(0),
     };
@@ -83,6 +87,7 @@ struct Recoverer<'a> {
     now_ms: u64,
     corrupt_bytes: u64,
     torn_bytes: u64,
+    broken_slots: usize,
     /// What the checkpoint says was synced: damage before it is no torn tail.
     synced_up_to: Position,
     /// The first position that a lane needs; nothing before it is missed.
@@ -146,6 +151,7 @@ impl Recoverer<'_> {
             lanes: first.lanes,
             corrupt_bytes: self.corrupt_bytes,
             torn_bytes: self.torn_bytes,
+            broken_slots: self.broken_slots,
         };
         recovery.tell();
         Ok(recovery)
