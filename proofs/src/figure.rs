@@ -81,7 +81,12 @@ impl fmt::Display for Figure {
 
 /// The command that repeats one case. It builds bridge and proofs first, which `cargo run -p proofs` would not.
 pub fn repeat(proof: &str, seed: u64) -> String {
-    format!("make proofs && target/proof/proofs run {proof} --only --seed {seed}")
+    repeat_with("", proof, seed)
+}
+
+/// As [`repeat`], with variables (`CUT=7 `, or none) that name one step of the case.
+pub fn repeat_with(variables: &str, proof: &str, seed: u64) -> String {
+    format!("make proofs && {variables}target/proof/proofs run {proof} --only --seed {seed}")
 }
 
 /// `1234567` as `1,234,567`.

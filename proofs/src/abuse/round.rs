@@ -18,13 +18,11 @@ use support::process::wait_until;
 use support::settings::Settings;
 use support::tools;
 
-use super::hostile::{ABUSES, Abuse, Target};
+use super::hostile::{ABUSES, ALL_GROWTH_MAX_BYTES, Abuse, CONNECTIONS_MAX, Target};
 use super::ledger::Ledger;
 use super::{honest, percentile, watch};
 use crate::random::Random;
 
-/// The bridge's default.
-const CONNECTIONS_MAX: u64 = 1_024;
 /// Connections beyond `connections_max` that each worker of the intake takes from the kernel before it looks at them.
 const ACCEPTED_BEYOND: u64 = 8 * 64;
 /// What may be open for a moment beside the connections: segments, Kafka's sockets, `/livez`.
@@ -63,6 +61,7 @@ pub(super) fn run(seed: u64, tells: bool) -> Result<Outcome, String> {
     let mut bridge = Bridge::prepare(Settings::new("127.0.0.1:1", &[&source]), Arc::new(as_from_a_shell));
     bridge.start_again();
     let quiet_descriptors = watch::descriptors(&bridge);
+    let quiet_memory = watch::memory_high_bytes(&bridge);
     let stage = Stage {
         bridge: &bridge,
         source: &source,
@@ -77,7 +76,7 @@ pub(super) fn run(seed: u64, tells: bool) -> Result<Outcome, String> {
     }
     wrong.extend(stage.refusals_that_differ());
     outcome.hostile_tries = stage.tries.load(Ordering::Relaxed);
-    wrong.extend(too_many_descriptors(&outcome, quiet_descriptors));
+    wrong.extend(bounds(&outcome, quiet_descriptors, quiet_memory));
     let is_back = || (watch::descriptors(&bridge) <= quiet_descriptors + DESCRIPTORS_MARGIN / 4).then_some(());
     if wait_until(Duration::from_secs(15), is_back).is_none() {
         wrong.push(format!("{} descriptors stay open, {quiet_descriptors} before", watch::descriptors(&bridge)));
@@ -188,12 +187,20 @@ impl Stage<'_> {
     }
 }
 
-/// What the settings promise of descriptors.
-fn too_many_descriptors(outcome: &Outcome, quiet: u64) -> Option<String> {
+/// What the settings promise of memory and descriptors, over all stretches.
+fn bounds(outcome: &Outcome, quiet_descriptors: u64, quiet_memory: u64) -> Vec<String> {
     let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 512) as u64;
-    let most = quiet + workers * (CONNECTIONS_MAX + ACCEPTED_BEYOND) + DESCRIPTORS_MARGIN;
-    let told = || format!("{} descriptors, at most {most} follow from settings", outcome.descriptors_high);
-    (outcome.descriptors_high > most).then(told)
+    let descriptors = quiet_descriptors + workers * (CONNECTIONS_MAX + ACCEPTED_BEYOND) + DESCRIPTORS_MARGIN;
+    let memory = quiet_memory + ALL_GROWTH_MAX_BYTES;
+    let mut wrong = Vec::new();
+    if outcome.descriptors_high > descriptors {
+        wrong.push(format!("{} descriptors, at most {descriptors} follow from settings", outcome.descriptors_high));
+    }
+    if outcome.memory_high_bytes > memory {
+        let (high, memory) = (outcome.memory_high_bytes >> 20, memory >> 20);
+        wrong.push(format!("{high} MiB of memory, at most {memory} MiB follow from settings"));
+    }
+    wrong
 }
 
 /// Reads the journal as a start would, and asks the ledger.

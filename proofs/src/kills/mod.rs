@@ -81,22 +81,22 @@ impl Shape {
 
 /// What one round does, in this order.
 fn troubles(seed: u64) -> Vec<Trouble> {
+    let mut random = Random::new(seed);
     let shape = Shape::of(seed);
     match (shape.is_short, shape.of_three) {
         (true, false) => {
             let each = [Trouble::Broker, Trouble::Silence, Trouble::Cut, Trouble::Pause, Trouble::Both];
-            let rest = shuffled(&mut Random::new(seed), each.to_vec());
-            [vec![Trouble::Bridge], rest].concat()
+            [vec![Trouble::Bridge], shuffled(&mut random, each.to_vec())].concat()
         }
         (true, true) => vec![Trouble::Node, Trouble::TwoNodes],
         (false, false) => {
             let often = (0..30).map(|_| Trouble::Bridge);
             let once = [Trouble::Broker, Trouble::Both, Trouble::Pause, Trouble::Silence, Trouble::Cut];
-            shuffled(&mut Random::new(seed), often.chain(once).collect())
+            shuffled(&mut random, often.chain(once).collect())
         }
         (false, true) => {
             let often = (0..20).map(|_| Trouble::Bridge);
-            shuffled(&mut Random::new(seed), often.chain([Trouble::Node, Trouble::Node, Trouble::TwoNodes]).collect())
+            shuffled(&mut random, often.chain([Trouble::Node, Trouble::Node, Trouble::TwoNodes]).collect())
         }
     }
 }

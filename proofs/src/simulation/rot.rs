@@ -11,7 +11,7 @@ use super::ledger::{Ledger, PAYLOAD_MAGIC, Rot};
 use crate::random::Random;
 
 const FOLDER: &str = "journal";
-const CHECKPOINT: &str = "journal/checkpoint";
+pub const CHECKPOINT: &str = "journal/checkpoint";
 
 /// A record's payload in a raw file.
 struct Place {

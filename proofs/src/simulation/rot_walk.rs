@@ -2,8 +2,8 @@
 //! two slots so that one may break, also at the same bit of both.
 //!
 //! In: nothing; the journal is always the same. Out: how many bits were turned over, each followed by a recovery that was
-//! judged; or the failing one and the command that repeats it. Never happens: a bit that counts although nothing could depend on it (padding between frames, the unused rest of
-//! a block).
+//! judged; or the failing one and the command that repeats it. Never happens: a bit that counts although nothing could
+//! depend on it (padding between frames, the unused rest of a block).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use retell_bridge::metrics::Metrics;
 use super::disk::{End, SimDisk};
 use super::ledger::{Ledger, Wrong};
 use super::rig::{NotOpen, Rig, Shape};
-use super::rot;
-use super::runner::repeat_step;
+use super::rot::{self, CHECKPOINT};
 use super::scene::START_MS;
+use crate::figure::repeat_with;
 use crate::random::Random;
 
 const SEGMENT_BYTES: u64 = 64 << 10;
@@ -28,7 +28,6 @@ const PAYLOAD_LENGTH_AT: usize = 48;
 /// Of records, and of the list at a segment's end, one bit of so many is turned over; of headers every one.
 const PAYLOAD_STRIDE_BITS: usize = 61;
 
-const CHECKPOINT: &str = "journal/checkpoint";
 const SLOT_BYTES: usize = 20_480;
 const SLOT_LENGTH_AT: usize = 12;
 /// Names the step to repeat alone.
@@ -42,7 +41,8 @@ pub fn walk(only: Option<usize>) -> Result<u64, Wrong> {
     let mut turned = 0;
     for (number, (path, bits)) in steps {
         strike(&disk, &ledger, &metrics, &path, &bits).map_err(|wrong| {
-            format!("bits {bits:?} of {path} turned over: {wrong}\nrepeat it with {}", repeat_step(STEP, number, 0))
+            let command = repeat_with(&format!("{STEP}={number} "), "simulation", 0);
+            format!("bits {bits:?} of {path} turned over: {wrong}\nrepeat it with {command}")
         })?;
         turned += 1;
     }
@@ -119,7 +119,10 @@ fn open(disk: &SimDisk, metrics: &Arc<Metrics>) -> Result<(Rig, super::ledger::F
 
 fn strike(disk: &SimDisk, ledger: &Ledger, metrics: &Arc<Metrics>, path: &str, bits: &[usize]) -> Result<(), Wrong> {
     let (disk, mut ledger) = (disk.copy(), ledger.clone());
-    let rot = bits.iter().map(|bit| rot::strike_at(&disk, &ledger, path, *bit as u64)).last().unwrap_or_default();
+    let mut rot = rot::strike_at(&disk, &ledger, path, bits[0] as u64);
+    for bit in &bits[1..] {
+        rot = rot::strike_at(&disk, &ledger, path, *bit as u64);
+    }
     let (rig, found) = open(&disk, metrics)?;
     ledger.recovered(&found, &rot)?;
     let is_told = match (path, bits) {

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::figure::repeat;
+use crate::figure::{repeat, repeat_with};
 use crate::{Effort, Figure, Order};
 
 use super::rot_walk;
@@ -50,6 +50,9 @@ pub fn prove(order: &Order) -> Result<Figure, String> {
 fn repeat_one(seed: u64) -> Result<Figure, String> {
     if let Some(step) = step(rot_walk::STEP)? {
         let count = rot_walk::walk(Some(step as usize))?;
+        if count == 0 {
+            return Err(format!("{}={step}: the walk has no such step", rot_walk::STEP));
+        }
         return Ok(Figure { count, unit: "recoveries", none: "lost", more: format!("step {step}") });
     }
     let cut = step(CUT)?;
@@ -64,11 +67,6 @@ fn step(name: &str) -> Result<Option<u64>, String> {
     told.map(|told| told.parse().map_err(|_| format!("{name}={told}: not a number"))).transpose()
 }
 
-/// The command that repeats one step of a walk.
-pub fn repeat_step(name: &str, step: usize, seed: u64) -> String {
-    repeat("simulation", seed).replace("target/", &format!("{name}={step} target/"))
-}
-
 struct Walk {
     recoveries: u64,
     cuts: u64,
@@ -81,7 +79,7 @@ fn walk_through() -> Result<Walk, String> {
         let whole = scene::run(seed, 0, CutPlan::At(u64::MAX), false).map_err(|failure| tell(&failure))?;
         for change in 1..=whole.changes {
             let outcome = scene::run(seed, 1, CutPlan::At(change), false)
-                .map_err(|failure| story(&failure, &repeat_step(CUT, change as usize, seed)))?;
+                .map_err(|failure| story(&failure, &repeat_with(&format!("{CUT}={change} "), "simulation", seed)))?;
             walk.recoveries += outcome.recoveries;
             walk.cuts += 1;
         }

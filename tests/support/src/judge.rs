@@ -192,10 +192,11 @@ fn check_copies(report: &mut Report, copies: &Copies, circumstances: &Circumstan
         let mut records = records.clone();
         records.sort_by_key(|record| cut_before(record, &circumstances.cuts));
         let first = records[0];
-        let mut of_this_life = 1;
-        for (before, copy) in records.iter().zip(&records[1..]) {
+        let (mut life, mut of_this_life) = (cut_before(first, &circumstances.cuts), 1);
+        for copy in &records[1..] {
             let cut = cut_before(copy, &circumstances.cuts);
-            of_this_life = if cut == cut_before(before, &circumstances.cuts) { of_this_life + 1 } else { 1 };
+            of_this_life = if cut == life { of_this_life + 1 } else { 1 };
+            life = cut;
             let mark = cut.and_then(|cut| circumstances.cuts[cut].marks.get(&copy.topic));
             if place(copy) != place(first) {
                 report.add("duplicated by content", copy, &format!("{:?} and {:?}", place(first), place(copy)));

@@ -24,7 +24,7 @@ pub(super) fn abuse(target: &Target<'_>, lane: u64, chance: &mut Random) {
             (0..BODIES).filter_map(|_| begin(target, lane, chance, &mut body)).collect();
         std::thread::sleep(STAY);
         // The others hang up: a journal that frees nothing would be full of them.
-        let ends = held.into_iter().take(usize::from(lane % 4 == 0));
+        let ends = held.into_iter().take(usize::from(lane.is_multiple_of(4)));
         ends.for_each(|(stream, last, signature)| end(target, stream, last, &signature));
     }
 }

@@ -46,16 +46,23 @@ pub(super) struct Abuse {
     pub work: fn(&Target<'_>, u64, &mut Random),
 }
 
-/// The bridge's defaults; of connections, with the spare places of one source.
-const IN_FLIGHT_MAX_BYTES: u64 = 64 << 20;
-const CONNECTIONS: u64 = 1_024 + 2 * 64;
+/// The bridge's defaults, and what its source says of its spare places.
+pub(super) const CONNECTIONS_MAX: u64 = 1_024;
+const SPARE_CONNECTIONS: u64 = 2 * 64;
 const HEAD_MAX_BYTES: u64 = 32 << 10;
+const IN_FLIGHT_MAX_BYTES: u64 = 64 << 20;
 /// Honest senders' events, batches, Kafka's queue, the allocator's holes.
 const MARGIN_BYTES: u64 = 32 << 20;
 /// Every connection may hold a head.
-const OF_HEADS_BYTES: u64 = CONNECTIONS * HEAD_MAX_BYTES + MARGIN_BYTES;
+const HEADS_BYTES: u64 = (CONNECTIONS_MAX + SPARE_CONNECTIONS) * HEAD_MAX_BYTES;
+const OF_HEADS_BYTES: u64 = HEADS_BYTES + MARGIN_BYTES;
 /// A body may lie twice: as it arrived, and in the journal's batch.
 const OF_BODIES_BYTES: u64 = 2 * IN_FLIGHT_MAX_BYTES + MARGIN_BYTES;
+const INDEX_BYTES: u64 = 32 << 20;
+const KAFKA_QUEUE_BYTES: u64 = 32 << 20;
+/// Of all stretches together, so that what each keeps does not add up. A head may lie twice, unread and parsed.
+pub(super) const ALL_GROWTH_MAX_BYTES: u64 =
+    OF_BODIES_BYTES + 2 * HEADS_BYTES + INDEX_BYTES + KAFKA_QUEUE_BYTES + MARGIN_BYTES;
 
 /// In the order in which they come. The first is none: what is quiet in the same run.
 pub(super) const ABUSES: [Abuse; 8] = [
