@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use support::bridge::Bridge;
+use support::process::status_bytes;
 
 const EVERY: Duration = Duration::from_millis(100);
 /// `/livez` is asked at each so many looks.
@@ -48,7 +49,8 @@ pub(super) fn descriptors(bridge: &Bridge) -> u64 {
 
 /// The most memory that the bridge has had, bytes.
 pub(super) fn memory_high_bytes(bridge: &Bridge) -> u64 {
-    status_bytes(bridge, "VmHWM:")
+    let pid = bridge.pid().expect("the bridge runs while it is watched");
+    status_bytes(pid, "VmHWM:").expect("the bridge runs while it is watched")
 }
 
 /// The memory that it has now, bytes; from now on this is the most it has had.
@@ -58,11 +60,4 @@ pub(super) fn forget_memory_high(bridge: &Bridge) -> Result<u64, String> {
     std::fs::write(format!("/proc/{pid}/clear_refs"), "5")
         .map_err(|error| format!("the peak of the bridge's memory cannot be reset: {error}"))?;
     Ok(memory_high_bytes(bridge))
-}
-
-fn status_bytes(bridge: &Bridge, field: &str) -> u64 {
-    let pid = bridge.pid().expect("the bridge runs while it is watched");
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(field));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib << 10)
 }

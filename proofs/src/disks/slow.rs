@@ -6,9 +6,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use support::process::status_bytes;
 
 use super::crowd::Crowd;
 use super::full::{end, in_time, send, start};
+use crate::syscalls::life::Life;
 use crate::syscalls::stage::{Program, Stage};
 use crate::syscalls::strace::Orders;
 
@@ -27,7 +29,7 @@ pub fn prove(delay: Duration, seed: u64) -> Result<u64, String> {
     let mut stage = Stage::new(PROGRAM, None, seed, settings)?;
     let mut life = start(&stage)?;
     send(&mut stage, &mut life, 8)?;
-    let before = resident_bytes(life.pid());
+    let before = resident_bytes(&life)?;
     // Three of each thread: the crowd must come through in the end.
     let orders = Orders::delay_first("fdatasync", delay, 3, stage.folder.join("trace"));
     let _tracer = orders.attach(life.pid())?;
@@ -36,7 +38,7 @@ pub fn prove(delay: Duration, seed: u64) -> Result<u64, String> {
     let crowd = Crowd::start(life.intake, events, Duration::from_millis(400), patience);
     let (mut highest, began) = (before, Instant::now());
     while !crowd.is_done() && began.elapsed() < patience + Duration::from_secs(30) {
-        highest = highest.max(resident_bytes(life.pid()));
+        highest = highest.max(resident_bytes(&life)?);
         std::thread::sleep(Duration::from_millis(50));
     }
     let (mut entries, slowest) = crowd.finish();
@@ -61,9 +63,6 @@ pub fn prove(delay: Duration, seed: u64) -> Result<u64, String> {
     end(stage, life)
 }
 
-fn resident_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
-    1_024 * kibibytes.unwrap_or_default()
+fn resident_bytes(life: &Life) -> Result<u64, String> {
+    status_bytes(life.pid(), "VmRSS:").ok_or_else(|| "the bridge is gone while its disk is slow".to_owned())
 }

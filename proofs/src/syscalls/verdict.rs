@@ -44,10 +44,13 @@ pub fn outcome(case: &Case, lived: &Lived<'_>) -> Result<Outcome, String> {
     if *strikes == 0 {
         return if is_clean { Ok(Outcome::Missed) } else { wrong("nothing was struck, and it did not go well") };
     }
-    if let Some(betrayal) = ended.betrayals().first() {
+    let is_elsewhere = case.place == Place::ANYWHERE;
+    // A wake-up that cannot be written is a panic of the runtime's, and no word of the bridge's.
+    let is_excused = |betrayal: &&String| is_elsewhere && betrayal.starts_with("a panic");
+    if let Some(betrayal) = ended.betrayals().iter().find(|betrayal| !is_excused(betrayal)) {
         return wrong(betrayal);
     }
-    if case.place == Place::ANYWHERE {
+    if is_elsewhere {
         return match ended.status {
             None => wrong("it hangs"),
             Some(_) if is_clean => Ok(Outcome::WentOn),
@@ -92,12 +95,13 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 
-    use support::events::{Event, Source};
+    use support::events::{Event, KEY_MARKER, Source};
 
     use super::super::case::{Case, Scene, cases};
     use super::*;
 
     const SYNC: &str = "1 fdatasync(27</d/journal/00000000000000000001.segment>) = 0";
+    const WAKE_UP: &str = "1 write(25<anon_inode:[eventfd]>, \"\\1\", 8) = 8";
     const SPARE: &str = "1 fsync(27</d/journal/00000000000000000001.new>) = 0";
 
     fn case(trace: &str, fault: Fault) -> Case {
@@ -130,6 +134,15 @@ mod tests {
         assert_eq!(told(sync, &poisoned, &[entry(&[204]), entry(&[503, 503])]), Ok(Outcome::Poisoned));
         let hangs = Ended { status: None, log: vec!["journal poisoned".to_owned()] };
         assert!(told(sync, &hangs, &[entry(&[503])]).unwrap_err().contains("no exit"));
+    }
+
+    #[test]
+    fn a_panic_is_excused_where_a_wake_up_was_struck_and_nowhere_else() {
+        let panicked = ended(101 << 8, "thread 'writer' panicked at runtime.rs:1");
+        assert_eq!(told(case(WAKE_UP, Fault::Eio), &panicked, &[entry(&[204])]), Ok(Outcome::Fell));
+        assert!(told(case(SYNC, Fault::Eio), &panicked, &[entry(&[204])]).unwrap_err().contains("a panic"));
+        let key = ended(101 << 8, &format!("thread 'writer' panicked at runtime.rs:1 {KEY_MARKER}"));
+        assert!(told(case(WAKE_UP, Fault::Eio), &key, &[]).unwrap_err().contains("an API key"));
     }
 
     #[test]

@@ -129,6 +129,13 @@ pub fn wait_until<T>(timeout: Duration, mut question: impl FnMut() -> Option<T>)
     }
 }
 
+/// A size that the kernel tells of a running process (`VmRSS:`, `VmHWM:`), bytes; `None` where it is gone.
+pub fn status_bytes(pid: u32, field: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let rest = status.lines().find_map(|line| line.strip_prefix(field))?;
+    rest.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
+}
+
 fn spawn(command: Command) -> io::Result<Child> {
     let keeper = KEEPER.get_or_init(|| {
         let (orders, taken) = mpsc::channel::<Order>();

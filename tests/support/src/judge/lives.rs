@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::Report;
 use crate::bridge::Metrics;
+use crate::process::status_bytes;
 
 /// Reasons that are answered 503.
 const UNAVAILABLE: [&str; 4] = ["late", "no_room", "stopping", "journal"];
@@ -83,12 +84,7 @@ impl Usage {
 
     /// What a process uses; `None` when it is gone.
     pub fn of(pid: u32) -> Option<Usage> {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let kib = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.split_whitespace().next()?.parse::<u64>().ok()
-        };
-        let memory_bytes = kib("VmHWM:")?.max(kib("VmRSS:")?) << 10;
+        let memory_bytes = status_bytes(pid, "VmHWM:")?.max(status_bytes(pid, "VmRSS:")?);
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as u64;
         Some(Usage { memory_bytes, descriptors })
     }
