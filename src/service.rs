@@ -11,6 +11,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -100,10 +101,11 @@ pub fn run(config: Config) -> Result<(), ServiceError> {
         .enable_all()
         .build()
         .map_err(|cause| ServiceError::Start { part: "runtime", cause })?;
-    let ended = runtime.block_on(run_until_signalled(config));
-    // A drop would wait for a publisher that a second signal, or its own client, keeps from ending.
+    let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(run_until_signalled(config))));
+    // A drop would wait for a publisher that a second signal, or its own client, keeps from ending; after a panic, for
+    // threads that nobody wakes: a process that neither works nor ends is not started again.
     runtime.shutdown_background();
-    ended
+    ended.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 async fn run_until_signalled(config: Config) -> Result<(), ServiceError> {
@@ -281,7 +283,7 @@ async fn publish_until(publisher: Publisher, deadline: Instant) -> Option<u64> {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
-        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        Err(failed) => resume_unwind(failed.into_panic()),
     }
 }
 
