@@ -1,15 +1,17 @@
-//! `retell-bridge journal inspect | verify`: what lies in a journal, for people and for machines. Both only read, also
-//! beside a running bridge; no event's contents are shown.
+//! `retell-bridge journal inspect | verify | find`: what lies in a journal, for people and for machines. They only read,
+//! also beside a running bridge; no event's contents are shown unless `find` is asked for bodies.
 
+mod fate;
+mod find;
+mod found;
 mod told;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 
-use super::{later, output};
+use super::output;
 use crate::journal::inspect::{Depth, Inspection, inspect};
 use crate::journal::storage::Disk;
 
@@ -28,12 +30,17 @@ enum Command {
     /// Check every record's checksum; exit code 1 when something is damaged.
     #[command(after_help = "Example:\n  retell-bridge journal verify /var/lib/retell-bridge --json")]
     Verify(Look),
-    /// Say what became of an event. Not in this release.
-    #[command(after_help = "Example:\n  retell-bridge journal find /var/lib/retell-bridge --key call_…")]
-    Find {
-        #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-        rest: Vec<OsString>,
-    },
+    /// Say what became of events: received when, how large, and for each topic whether it has it.
+    ///
+    /// settled: Kafka has confirmed it there, or it is a dead letter on its topic. waiting: not yet, or within the last
+    /// second, as the checkpoint is behind by that much. set aside: it lies in the folder of dead letters. unknown: the
+    /// settings name a topic that this journal knows nothing of. Exit code 1 where nothing is found.
+    #[command(after_help = "\
+Examples:
+  retell-bridge journal find /var/lib/retell-bridge --key call_0123456789abcdef
+  retell-bridge journal find --config config.yaml --type call_analyzed --since 2h --json
+  retell-bridge journal find /var/lib/retell-bridge --position 1234 --body")]
+    Find(find::Args),
 }
 
 #[derive(clap::Args)]
@@ -59,7 +66,7 @@ impl Look {
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
-        Command::Find { .. } => later::journal_find(),
+        Command::Find(args) => find::run(args),
         Command::Inspect(look) => {
             let inspection = look.at(Depth::Summary)?;
             let text = || told::overview(&inspection);

@@ -68,11 +68,6 @@ pub fn drain() -> anyhow::Result<ExitCode> {
     refuse("drain", "until then run `serve` on that journal, with no traffic sent to it, until nothing waits")
 }
 
-/// Refuses `journal find`.
-pub fn journal_find() -> anyhow::Result<ExitCode> {
-    refuse("journal find", "until then look for the call's key on its topics; `journal inspect` says what waits")
-}
-
 /// Refuses `config check --online`.
 pub fn check_online() -> anyhow::Result<ExitCode> {
     refuse("config check --online", "until then `topics plan` shows whether Kafka answers and what its topics lack")

@@ -5,6 +5,7 @@
 //!
 //! Never happens: a key on the command line or the screen; a panic because the reader of a pipe left.
 
+mod choice;
 mod completions;
 mod config;
 mod dev;

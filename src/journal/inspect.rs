@@ -7,13 +7,15 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
+use bytes::Bytes;
+
 use super::checkpoint::{self, Checkpoint};
 use super::quarantine::Damage;
 use super::recovery::examine::{Examined, Subject, examine};
 use super::recovery::survey::{Found, survey};
 use super::segment::{FOLDER, HeaderError, Name};
 use super::storage::Storage;
-use super::{JournalId, LaneMark, OpenError, Position, dead, quarantine};
+use super::{JournalId, LaneMark, OpenError, Position, dead, quarantine, record};
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +152,7 @@ pub fn inspect(storage: &dyn Storage, depth: Depth) -> Result<Inspection, OpenEr
     for (index, found) in survey.used.iter().enumerate() {
         let before = segments.last().filter(|before| before.number + 1 == found.number).map(|before| before.end);
         let follower = survey.used.get(index + 1);
-        segments.push(look(found, before, follower, newest.as_ref(), depth)?);
+        segments.push(look(found, before, follower, newest.as_ref(), depth, &mut |_, _| Ok(()))?);
     }
     let lowest = newest.as_ref().and_then(Checkpoint::lowest).unwrap_or_default();
     let gaps = gaps(&segments, lowest);
@@ -163,12 +165,7 @@ pub fn inspect(storage: &dyn Storage, depth: Depth) -> Result<Inspection, OpenEr
     Ok(Inspection {
         identity: identity.or(newest.as_ref().map(|newest| newest.identity)),
         segments,
-        checkpoint: newest.map(|newest| InspectedCheckpoint {
-            identity: newest.identity,
-            generation: newest.generation,
-            synced_up_to: newest.synced_up_to,
-            lanes: newest.lanes,
-        }),
+        checkpoint: newest.map(InspectedCheckpoint::from),
         broken_slots,
         gaps,
         unfinished_files: survey.unfinished.len() + usize::from(survey.leftover.is_some()),
@@ -178,7 +175,15 @@ pub fn inspect(storage: &dyn Storage, depth: Depth) -> Result<Inspection, OpenEr
     })
 }
 
-fn read_checkpoint(storage: &dyn Storage) -> Result<(Option<Checkpoint>, usize), OpenError> {
+impl From<Checkpoint> for InspectedCheckpoint {
+    fn from(newest: Checkpoint) -> InspectedCheckpoint {
+        let Checkpoint { identity, generation, synced_up_to, lanes, .. } = newest;
+        InspectedCheckpoint { identity, generation, synced_up_to, lanes }
+    }
+}
+
+/// The newest sound checkpoint, and how many slots are broken.
+pub(super) fn read_checkpoint(storage: &dyn Storage) -> Result<(Option<Checkpoint>, usize), OpenError> {
     let path = checkpoint::path();
     let failed = |source| OpenError::Io { doing: "read", path: path.display().to_string(), source };
     let file = match storage.open(&path) {
@@ -195,12 +200,14 @@ fn read_checkpoint(storage: &dyn Storage) -> Result<(Option<Checkpoint>, usize),
     Ok((slots.into_iter().flatten().max_by_key(|slot| slot.generation), broken))
 }
 
-fn look(
+/// One segment; `before` is where the one before it ended, and `take` gets each record where they are read.
+pub(super) fn look(
     found: &Found,
     before: Option<Position>,
     follower: Option<&Found>,
     checkpoint: Option<&Checkpoint>,
     depth: Depth,
+    take: &mut dyn FnMut(&Bytes, &record::Found) -> io::Result<()>,
 ) -> Result<InspectedSegment, OpenError> {
     let is_last = follower.is_none();
     let synced_up_to = checkpoint.map_or(Position(0), |newest| newest.synced_up_to);
@@ -247,7 +254,7 @@ fn look(
         },
     };
     let path = Name::Segment(found.number).path().display().to_string();
-    let examined = examine(&subject, &mut |_, _| Ok(()));
+    let examined = examine(&subject, take);
     let examined = examined.map_err(|source| OpenError::Io { doing: "read", path, source })?;
     // A closing whose cut was undone is no damage; one that was cut has its footer.
     let lacks_end = found.footer.is_none() && (examined.closed_at.is_none() || !found.is_full_length());

@@ -19,7 +19,7 @@
 //! | `writer`, `keeper`, `recovery`, `reader` | who does what with it; plain objects that a simulation steps |
 //! | `spares`, `quarantine`, `dead`, `retention`, `room`, `tags` | their tools |
 //! | `handle`, `queue`, `shared` | threads and what they share |
-//! | `inspect` | a look that changes nothing |
+//! | `inspect`, `browse` | a look that changes nothing: at the whole, at records |
 //!
 //! # The format, version 1
 //!
@@ -149,6 +149,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub mod browse;
 mod checkpoint;
 pub mod dead;
 mod error;
@@ -178,6 +179,7 @@ pub use checkpoint::LANES_MAX;
 pub use error::{AppendError, CloseError, DeadLetterError, OpenError, ReadError};
 pub use handle::{Journal, Stepped, open_stepped};
 pub use keeper::Keeper;
+pub use quarantine::Quarantined;
 pub use reader::{Item, Reader, Record};
 pub use storage::Storage;
 pub use writer::Writer;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::frame::BLOCK_BYTES;
-use super::storage::{File, Storage, read_full_at, write_all_at};
+use super::storage::{Entry, File, Storage, read_full_at, write_all_at};
 
 /// The folder.
 pub const FOLDER: &str = "quarantine";
@@ -66,6 +66,35 @@ pub fn tell(damage: &Damage, kept: &io::Result<bool>) {
             tracing::error!(segment, ?positions, from_byte, until_byte, what, %error, "journal damaged: not quarantined")
         }
     }
+}
+
+/// A copy that is kept, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Number of the segment that the bytes stood in.
+    pub segment: u64,
+    /// Positions that were lost; empty where none was.
+    pub positions: Range<u64>,
+    pub kept_at_ms: u64,
+    pub bytes: u64,
+}
+
+/// All copies; a folder that is not there holds none.
+pub fn list(storage: &dyn Storage) -> io::Result<Vec<Quarantined>> {
+    let entries = match storage.list(Path::new(FOLDER)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let parse = |name: &str| {
+        let mut numbers = name.strip_suffix(".bytes")?.split('-').map(|number| number.parse::<u64>().ok());
+        let mut next = || numbers.next().flatten();
+        let (segment, _at, from, until, kept_at_ms) = (next()?, next()?, next()?, next()?, next()?);
+        Some(Quarantined { segment, positions: from..until, kept_at_ms, bytes: 0 })
+    };
+    let known = |entry: &Entry| parse(&entry.name).map(|copy| Quarantined { bytes: entry.bytes, ..copy });
+    let mut all: Vec<Quarantined> = entries.iter().filter_map(known).collect();
+    all.sort_by_key(|copy| (copy.segment, copy.positions.start));
+    Ok(all)
 }
 
 /// Removes what was kept longer than `retention_ms` and what a crash left half-made; how many files went.
@@ -130,6 +159,8 @@ mod tests {
         assert!(!keep(&disk, file.as_ref(), &damage, 2_000).unwrap());
         let entries = disk.list(Path::new(FOLDER)).unwrap();
         assert_eq!(entries.len(), 1);
+        let copy = Quarantined { segment: 7, positions: 1..2, kept_at_ms: 1_000, bytes: 3 };
+        assert_eq!(list(&disk).unwrap(), [copy]);
         assert_eq!(std::fs::read(folder.path().join(path(&entries[0].name))).unwrap(), b"345");
         assert_eq!(expire(&disk, 1_500, 1_000).unwrap(), 0);
         assert_eq!(expire(&disk, 2_001, 1_000).unwrap(), 1);

@@ -210,7 +210,8 @@ impl Reader {
     }
 }
 
-fn record(journal: JournalId, bytes: &Bytes, found: Found) -> Record {
+/// A record out of the piece that it was found in.
+pub(super) fn record(journal: JournalId, bytes: &Bytes, found: Found) -> Record {
     Record {
         position: found.position,
         journal,

@@ -4,26 +4,15 @@
 //! confirmed within [`SHORT_WAIT`], it is kept in `<dir>/dead/` and synced. Only then is the original settled. When even
 //! that has no room, it stays on the desk, its lane waits, and both are tried again every second.
 //!
-//! A file in `<dir>/dead/` holds, little-endian, in one journal frame:
-//!
-//! ```text
-//! version u8 = 1 │ reason: u16 length + UTF-8 │ topic: u16 length + UTF-8 │ journal identity [16] │ position u64 │
-//! tag [16] │ received_at_ms u64 │ the record's bytes (event.rs)
-//! ```
-//!
-//! `topic` is where it should have gone, empty where the record cannot be read. The file's name is made of journal
-//! identity, position and topic: keeping the same dead letter twice leaves one.
-//!
 //! Never happens: a delivery that is settled as a dead letter before it is confirmed or synced.
 
 use std::time::Duration;
 
-use crate::journal::Record;
-
 use super::core::Core;
 use super::cursor::{Arrived, Content};
 use super::feed::token;
-use super::headers::{Address, Aside, hex};
+use super::headers::{Address, Aside};
+use super::letter;
 use super::window::Settled;
 use super::{Action, DeliveryError, SendError, TOO_LARGE, TopicState};
 
@@ -36,7 +25,6 @@ const SHORT_WAIT: Duration = Duration::from_secs(2);
 const AGAIN_EVERY: Duration = Duration::from_secs(1);
 /// How long the size is remembered that the dead-letter topic has refused; each try ends a producer.
 const REFUSED_FOR: Duration = Duration::from_secs(600);
-const VERSION: u8 = 1;
 
 /// Where the one dead letter in work lies.
 #[derive(Default)]
@@ -127,7 +115,7 @@ impl Core {
             State::Sent | State::ToKeep | State::NoRoom(_) => {}
         }
         if slot.state == State::ToKeep {
-            match (self.source.keep_dead_letter)(&self.name(&slot), &self.payload(&slot)) {
+            match self.keep(&slot) {
                 Ok(()) => return self.dead_letter_safe(slot, "disk"),
                 Err(error) => {
                     self.tell_no_room(&slot, &error);
@@ -177,6 +165,11 @@ impl Core {
         }
     }
 
+    fn keep(&self, slot: &Slot) -> Result<(), String> {
+        let (topic, record) = (self.own_topic(slot), &slot.arrived.record);
+        (self.source.keep_dead_letter)(&letter::name(topic, record), &letter::encode(slot.reason, topic, record))
+    }
+
     fn dead_letter_safe(&mut self, slot: Slot, kept: &'static str) {
         let lane = &mut self.lanes.list[slot.lane];
         let Some(settled) = lane.window.kept_aside(slot.number) else { return };
@@ -208,28 +201,5 @@ impl Core {
     fn own_topic(&self, slot: &Slot) -> Option<&str> {
         let readable = matches!(slot.arrived.content, Content::Event { .. });
         readable.then_some(&*self.lanes.list[slot.lane].topic)
-    }
-
-    fn name(&self, slot: &Slot) -> String {
-        let topic = blake3::hash(self.own_topic(slot).unwrap_or_default().as_bytes());
-        let Record { position, journal, .. } = &slot.arrived.record;
-        format!("{}-{:020}-{}", hex(&journal.0), position.0, hex(&topic.as_bytes()[..4]))
-    }
-
-    fn payload(&self, slot: &Slot) -> Vec<u8> {
-        let record = &slot.arrived.record;
-        let mut bytes = Vec::with_capacity(512 + record.payload.len());
-        bytes.push(VERSION);
-        for text in [slot.reason, self.own_topic(slot).unwrap_or_default()] {
-            let length = u16::try_from(text.len()).expect("a topic's name has at most 249 bytes");
-            bytes.extend(length.to_le_bytes());
-            bytes.extend(text.as_bytes());
-        }
-        bytes.extend(record.journal.0);
-        bytes.extend(record.position.0.to_le_bytes());
-        bytes.extend(record.tag);
-        bytes.extend(record.received_at_ms.to_le_bytes());
-        bytes.extend_from_slice(&record.payload);
-        bytes
     }
 }

@@ -19,7 +19,7 @@
 //! | `lane`, `lanes` | progress per topic; which lanes read together |
 //! | `feed` | records to the producer |
 //! | `receipts` | what became of them |
-//! | `dead_letters` | what no topic takes |
+//! | `dead_letters`, `letter` | what no topic takes; how it is kept |
 //! | `census` | what waits |
 //! | `report` | metrics, health, log lines |
 //! | `core` | one step of all this, at a given time |
@@ -37,6 +37,7 @@ mod feed;
 mod headers;
 mod lane;
 mod lanes;
+mod letter;
 mod producer;
 mod receipts;
 mod report;
@@ -53,6 +54,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub use letter::Letter;
 pub use producer::{
     Action, DEAD_LETTER_REASONS, Delivery, DeliveryError, INVALID, PURGED, Producer, Receipt, SendError, TOO_LARGE,
     TopicState,

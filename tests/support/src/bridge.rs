@@ -77,12 +77,12 @@ impl Bridge {
 
     /// Other settings, from the next start on.
     pub fn configure(&self, settings: &Settings) {
-        settings.write(&self.folder.join("bridge.yaml"), &self.journal_dir());
+        settings.write(&self.settings_file(), &self.journal_dir());
     }
 
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the bridge is running already");
-        let mut command = (self.launch)(&self.folder.join("bridge.yaml"));
+        let mut command = (self.launch)(&self.settings_file());
         command.current_dir(&self.folder).env_remove("RETELL_API_KEY").env("RUST_BACKTRACE", "1");
         let (from, began) = (self.lines.count(), Instant::now());
         self.process = Some(Process::start(command, Arc::clone(&self.lines)).expect("the binary can be run"));
@@ -109,6 +109,11 @@ impl Bridge {
 
     pub fn intake_address(&self) -> SocketAddr {
         *self.intake.lock().expect("no holder panics")
+    }
+
+    /// The settings that it was started with.
+    pub fn settings_file(&self) -> PathBuf {
+        self.folder.join("bridge.yaml")
     }
 
     pub fn journal_dir(&self) -> PathBuf {

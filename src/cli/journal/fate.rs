@@ -1,0 +1,115 @@
+//! What became of an event on each of its topics.
+//!
+//! In: the rules of the settings, a checkpoint, the folder of dead letters. Out: a [`Fate`] for each topic. Never happens:
+//! `settled` for a lane of which the checkpoint says nothing.
+
+use std::collections::BTreeMap;
+
+use super::found::LaneFate;
+use crate::event::{Event, Peek};
+use crate::journal::inspect::InspectedCheckpoint;
+use crate::journal::storage::Disk;
+use crate::journal::{Position, Record, dead};
+use crate::publisher::{Letter, Router, Topics};
+
+/// What became of one delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Confirmed by Kafka, or a dead letter on its topic.
+    Settled,
+    /// Not yet, or a moment ago: the checkpoint is behind by up to a second.
+    Waiting,
+    /// It lies in `<dir>/dead/`, for this reason.
+    DeadLetter(String),
+    /// The checkpoint has no lane of this name, or one that took something else.
+    Unknown,
+}
+
+/// Whatever tells what became of events.
+pub struct Fates {
+    router: Router,
+    checkpoint: Option<InspectedCheckpoint>,
+    /// By journal and position; without the bodies, which may be large.
+    letters: BTreeMap<(Position, [u8; 16]), Vec<(String, Option<String>, String)>>,
+    disk: Disk,
+    /// Names of dead letters that cannot be read.
+    pub damaged: Vec<String>,
+}
+
+impl Fates {
+    /// Reads all dead letters; a folder that is not there holds none.
+    pub fn new(topics: &Topics, disk: &Disk) -> Fates {
+        let mut fates = Fates {
+            router: Router::new(topics),
+            checkpoint: None,
+            letters: BTreeMap::new(),
+            disk: disk.clone(),
+            damaged: Vec::new(),
+        };
+        for name in dead::list(disk).unwrap_or_default() {
+            match read(disk, &name) {
+                Some(Letter { reason, topic, record }) => {
+                    let place = (record.position, record.journal.0);
+                    fates.letters.entry(place).or_default().push((name, topic, reason));
+                }
+                None => fates.damaged.push(name),
+            }
+        }
+        fates
+    }
+
+    /// The same with what the checkpoint knows.
+    pub fn with_checkpoint(self, checkpoint: Option<InspectedCheckpoint>) -> Fates {
+        Fates { checkpoint, ..self }
+    }
+
+    /// Of each topic that a record belongs to.
+    pub fn of(&mut self, record: &Record, event: Option<&(Event, Peek)>) -> Vec<LaneFate> {
+        let topics = match event {
+            Some((event, peek)) => {
+                let route = self.router.route(event.source(), peek);
+                std::iter::once(route.own).chain(route.all).collect()
+            }
+            None => vec![self.router.dead_letter()],
+        };
+        let letters = self.letters.remove(&(record.position, record.journal.0)).unwrap_or_default();
+        let mut lanes: Vec<LaneFate> = topics.into_iter().map(|topic| self.on(topic, record)).collect();
+        for (_, topic, reason) in letters {
+            let topic = topic.unwrap_or_default();
+            let fate = Fate::DeadLetter(reason);
+            match lanes.iter_mut().find(|lane| lane.topic == topic) {
+                Some(lane) => lane.fate = fate,
+                None => lanes.push(LaneFate { topic, fate }),
+            }
+        }
+        lanes
+    }
+
+    /// Dead letters of which the journal, which begins at `begin`, holds no record; each once.
+    pub fn take_letters_before(&mut self, begin: Position) -> Vec<Letter> {
+        let later = self.letters.split_off(&(begin, [0; 16]));
+        let before = std::mem::replace(&mut self.letters, later);
+        let names = before.into_values().flatten().map(|(name, ..)| name);
+        names.filter_map(|name| read(&self.disk, &name)).collect()
+    }
+
+    fn on(&self, topic: usize, record: &Record) -> LaneFate {
+        let name = self.router.topics()[topic].to_string();
+        // Positions go on from one identity of a journal to the next, so that the checkpoint speaks of both.
+        let lanes = self.checkpoint.as_ref().map_or(&[][..], |checkpoint| &checkpoint.lanes);
+        let lane = lanes.iter().find(|lane| lane.topic == name);
+        let fate = match lane {
+            Some(lane) if lane.takes != self.router.takes(topic) => Fate::Unknown,
+            Some(lane) if record.position < lane.position => Fate::Settled,
+            Some(_) => Fate::Waiting,
+            // Nothing of this journal has ever been settled.
+            None if lanes.is_empty() => Fate::Waiting,
+            None => Fate::Unknown,
+        };
+        LaneFate { topic: name, fate }
+    }
+}
+
+fn read(disk: &Disk, name: &str) -> Option<Letter> {
+    dead::read(disk, name).ok().and_then(Letter::decode)
+}

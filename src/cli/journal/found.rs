@@ -1,0 +1,192 @@
+//! An event that was found, in words (at most 100 columns) and as JSON. Pure.
+
+use std::fmt::Write;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytesize::ByteSize;
+use serde_json::{Value, json};
+
+use super::fate::Fate;
+use crate::event::{Event, Identity, Peek};
+use crate::journal::Record;
+
+/// A delivery's topic and what became of it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneFate {
+    /// Empty where the record cannot be read.
+    pub topic: String,
+    pub fate: Fate,
+}
+
+/// One record of the journal, opened.
+pub struct Found<'a> {
+    record: &'a Record,
+    /// `None`: an envelope that this release cannot read.
+    pub event: Option<(Event, Peek)>,
+    pub lanes: Vec<LaneFate>,
+}
+
+impl<'a> Found<'a> {
+    pub fn new(record: &'a Record) -> Found<'a> {
+        let event = Event::decode(record.payload.clone()).ok();
+        let event = event.map(|event| {
+            let peek = event.peek();
+            (event, peek)
+        });
+        Found { record, event, lanes: Vec::new() }
+    }
+
+    /// What was posted; of what cannot be read, all of the record.
+    pub fn body(&self) -> &[u8] {
+        self.event.as_ref().map_or(&self.record.payload, |(event, _)| event.body())
+    }
+
+    /// A block: what it is, then a line for each topic.
+    pub fn text(&self) -> String {
+        let (kind, source) = (self.kind(), self.source().unwrap_or("-"));
+        let size = ByteSize::b(self.body().len() as u64).display().iec().to_string();
+        let mut text = format!("position {}  {}  {kind}  {size}\n", self.record.position.0, self.received());
+        let mut row = |name: &str, value: &str| {
+            // Writing to a text cannot fail.
+            let _ = writeln!(text, "  {name:<9} {value}");
+        };
+        row("source", source);
+        row("key", self.key().unwrap_or("-"));
+        row("id", &Identity(self.record.tag).to_string());
+        for LaneFate { topic, fate } in &self.lanes {
+            let topic = if topic.is_empty() { "no topic: it cannot be read" } else { topic };
+            row(fate.word(), &format!("{topic}{}", fate.more()));
+        }
+        text
+    }
+
+    /// One line; names and meanings are stable.
+    pub fn json(&self) -> Value {
+        let lanes = self.lanes.iter().map(|LaneFate { topic, fate }| {
+            let reason = match fate {
+                Fate::DeadLetter(reason) => Some(reason),
+                _ => None,
+            };
+            json!({"topic": topic, "state": fate.name(), "reason": reason})
+        });
+        json!({
+            "position": self.record.position.0,
+            "journal": self.record.journal.to_string(),
+            "received": self.received(),
+            "received_at_ms": self.record.received_at_ms,
+            "type": self.kind(),
+            "source": self.source(),
+            "key": self.key(),
+            "id": Identity(self.record.tag).to_string(),
+            "body_bytes": self.body().len(),
+            "lanes": lanes.collect::<Vec<_>>(),
+        })
+    }
+
+    fn kind(&self) -> &'static str {
+        self.event.as_ref().map_or("unreadable", |(_, peek)| peek.kind().name())
+    }
+
+    fn source(&self) -> Option<&str> {
+        self.event.as_ref().map(|(event, _)| event.source())
+    }
+
+    fn key(&self) -> Option<&str> {
+        self.event.as_ref().and_then(|(_, peek)| peek.key())
+    }
+
+    fn received(&self) -> String {
+        let time = UNIX_EPOCH.checked_add(Duration::from_millis(self.record.received_at_ms));
+        time.map_or_else(|| "-".to_owned(), |time| humantime::format_rfc3339_millis(time).to_string())
+    }
+}
+
+impl Fate {
+    fn word(&self) -> &'static str {
+        match self {
+            Fate::Settled => "settled",
+            Fate::Waiting => "waiting",
+            Fate::DeadLetter(_) => "set aside",
+            Fate::Unknown => "unknown",
+        }
+    }
+
+    /// In JSON.
+    fn name(&self) -> &'static str {
+        match self {
+            Fate::DeadLetter(_) => "dead_letter",
+            other => other.word(),
+        }
+    }
+
+    fn more(&self) -> String {
+        match self {
+            Fate::Settled | Fate::Waiting => String::new(),
+            Fate::DeadLetter(reason) => format!("  ({reason}; see dead-letters)"),
+            Fate::Unknown => "  (no such lane; give the bridge's own --config)".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::journal::{JournalId, Position};
+
+    fn record(body: &'static str) -> Record {
+        let event = Event::unsigned("default", 1_769_860_799_123, Bytes::from_static(body.as_bytes()));
+        let payload = Bytes::from(event.encode().concat());
+        let tag = event.identity(&event.peek()).0;
+        Record { position: Position(17), journal: JournalId([7; 16]), tag, received_at_ms: 1_769_860_799_123, payload }
+    }
+
+    fn lane(fate: Fate) -> LaneFate {
+        LaneFate { topic: "retell.call_ended".into(), fate }
+    }
+
+    const ENDED: &str = r#"{"event":"call_ended","call":{"call_id":"call_1","transcript":"hello"}}"#;
+
+    #[test]
+    fn the_block_says_what_it_is_and_what_became_of_it_and_not_its_contents() {
+        let record = record(ENDED);
+        let mut found = Found::new(&record);
+        found.lanes = vec![lane(Fate::Settled), lane(Fate::DeadLetter("too_large".into())), lane(Fate::Unknown)];
+        let text = found.text();
+        let first = format!("position 17  2026-01-31T11:59:59.123Z  call_ended  {} B\n", ENDED.len());
+        assert!(text.starts_with(&first), "{text}");
+        for line in [
+            "  key       call_1\n",
+            "  settled   retell.call_ended\n",
+            "  set aside retell.call_ended  (too_large; see dead-letters)\n",
+            "  unknown   retell.call_ended  (no such lane; give the bridge's own --config)\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+        assert!(!text.contains("hello") && text.lines().all(|line| line.len() <= 100), "{text}");
+        assert_eq!(found.body(), ENDED.as_bytes());
+    }
+
+    #[test]
+    fn as_json_it_is_one_line_with_stable_names() {
+        let record = record(ENDED);
+        let mut found = Found::new(&record);
+        found.lanes = vec![lane(Fate::Waiting), lane(Fate::DeadLetter("too_large".into()))];
+        let json = found.json();
+        assert_eq!(json["lanes"][0], json!({"topic": "retell.call_ended", "state": "waiting", "reason": null}));
+        assert_eq!(json["lanes"][1]["state"], "dead_letter");
+        assert_eq!((&json["position"], &json["key"], &json["body_bytes"]), (&json!(17), &json!("call_1"), &json!(ENDED.len())));
+        assert_eq!(json.to_string().lines().count(), 1);
+        assert!(!json.to_string().contains("hello"));
+    }
+
+    #[test]
+    fn a_record_that_is_no_event_is_told_as_such() {
+        let payload = Bytes::from_static(b"\x63 of a newer release");
+        let found = Record { payload, ..record(ENDED) };
+        let found = Found::new(&found);
+        assert!(found.text().contains("  unreadable  "), "{}", found.text());
+        assert_eq!((found.json()["key"].clone(), found.body().len()), (Value::Null, 20));
+    }
+}
