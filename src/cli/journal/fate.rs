@@ -25,12 +25,19 @@ pub enum Fate {
     Unknown,
 }
 
+/// A dead letter in the folder.
+struct Kept {
+    name: String,
+    topic: Option<String>,
+    reason: String,
+}
+
 /// Whatever tells what became of events.
 pub struct Fates {
     router: Router,
     checkpoint: Option<InspectedCheckpoint>,
     /// By journal and position; without the bodies, which may be large.
-    letters: BTreeMap<(Position, [u8; 16]), Vec<(String, Option<String>, String)>>,
+    letters: BTreeMap<(Position, [u8; 16]), Vec<Kept>>,
     disk: Disk,
     /// Names of dead letters that cannot be read.
     pub damaged: Vec<String>,
@@ -50,7 +57,7 @@ impl Fates {
             match read(disk, &name) {
                 Some(Letter { reason, topic, record }) => {
                     let place = (record.position, record.journal.0);
-                    fates.letters.entry(place).or_default().push((name, topic, reason));
+                    fates.letters.entry(place).or_default().push(Kept { name, topic, reason });
                 }
                 None => fates.damaged.push(name),
             }
@@ -74,7 +81,7 @@ impl Fates {
         };
         let letters = self.letters.remove(&(record.position, record.journal.0)).unwrap_or_default();
         let mut lanes: Vec<LaneFate> = topics.into_iter().map(|topic| self.on(topic, record)).collect();
-        for (_, topic, reason) in letters {
+        for Kept { topic, reason, .. } in letters {
             let topic = topic.unwrap_or_default();
             let fate = Fate::DeadLetter(reason);
             match lanes.iter_mut().find(|lane| lane.topic == topic) {
@@ -89,7 +96,7 @@ impl Fates {
     pub fn take_letters_before(&mut self, begin: Position) -> Vec<Letter> {
         let later = self.letters.split_off(&(begin, [0; 16]));
         let before = std::mem::replace(&mut self.letters, later);
-        let names = before.into_values().flatten().map(|(name, ..)| name);
+        let names = before.into_values().flatten().map(|kept| kept.name);
         names.filter_map(|name| read(&self.disk, &name)).collect()
     }
 

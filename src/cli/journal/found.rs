@@ -176,7 +176,10 @@ mod tests {
         let json = found.json();
         assert_eq!(json["lanes"][0], json!({"topic": "retell.call_ended", "state": "waiting", "reason": null}));
         assert_eq!(json["lanes"][1]["state"], "dead_letter");
-        assert_eq!((&json["position"], &json["key"], &json["body_bytes"]), (&json!(17), &json!("call_1"), &json!(ENDED.len())));
+        assert_eq!(
+            (&json["position"], &json["key"], &json["body_bytes"]),
+            (&json!(17), &json!("call_1"), &json!(ENDED.len()))
+        );
         assert_eq!(json.to_string().lines().count(), 1);
         assert!(!json.to_string().contains("hello"));
     }
