@@ -28,6 +28,7 @@ pub use environment::API_KEY as API_KEY_VARIABLE;
 pub use errors::{ConfigError, ConfigErrors};
 pub use given::LogFormat;
 pub use layers::Inputs;
+pub use nearest::nearest;
 pub use shape::schema;
 pub use table::markdown;
 pub use units::key_trouble;

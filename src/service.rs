@@ -242,7 +242,8 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    /// The next of them.
+    pub async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

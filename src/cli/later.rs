@@ -13,14 +13,6 @@ pub struct Rest {
     rest: Vec<OsString>,
 }
 
-/// Read the topics, one line a record. Not in this release.
-#[derive(clap::Args)]
-#[command(after_help = "Example:\n  retell-bridge tail call_ended")]
-pub struct Tail {
-    #[command(flatten)]
-    rest: Rest,
-}
-
 /// List, show or send again what was set aside. Not in this release.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  retell-bridge dead-letters list")]
@@ -43,11 +35,6 @@ pub struct Replay {
 pub struct Drain {
     #[command(flatten)]
     rest: Rest,
-}
-
-/// Refuses `tail`.
-pub fn tail() -> anyhow::Result<ExitCode> {
-    refuse("tail", "until then read a topic with kcat, or with Kafka's console consumer")
 }
 
 /// Refuses `dead-letters`.

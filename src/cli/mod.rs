@@ -21,6 +21,7 @@ mod send;
 mod serve;
 mod settings;
 mod sign;
+mod tail;
 mod topics;
 mod verify;
 mod version;
@@ -66,7 +67,7 @@ enum Command {
     Verify(verify::Args),
     Config(config::Args),
     Topics(topics::Args),
-    Tail(later::Tail),
+    Tail(tail::Args),
     Journal(journal::Args),
     DeadLetters(later::DeadLetters),
     Replay(later::Replay),
@@ -117,7 +118,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => verify::run(args),
         Command::Config(args) => config::run(args),
         Command::Topics(args) => topics::run(args),
-        Command::Tail(_) => later::tail(),
+        Command::Tail(args) => tail::run(args),
         Command::Journal(args) => journal::run(args),
         Command::DeadLetters(_) => later::dead_letters(),
         Command::Replay(_) => later::replay(),

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+
 /// One line on stdout.
 pub fn line(text: impl Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
@@ -35,6 +37,39 @@ fn without_keys(text: &str) -> String {
         rest = &key[end..];
     }
     shown + rest
+}
+
+/// `text` without anything that a terminal would obey, cut to `chars_max`.
+pub fn printable(text: &str, chars_max: usize) -> String {
+    let mut shown = String::new();
+    for character in text.chars().take(chars_max) {
+        if character.is_control() {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    if text.chars().nth(chars_max).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Bytes as they are on stdout, with a line break behind them.
+pub fn raw_line(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// Whether the reader of stdout has left, for a command that has nothing to write for long.
+pub fn is_stdout_closed() -> bool {
+    let stdout = io::stdout();
+    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // A look that fails says nothing; the next write will.
+    rustix::event::poll(&mut watched, Some(&now)).is_ok() && watched[0].revents().contains(PollFlags::ERR)
 }
 
 /// Whether the error is that nobody reads stdout any more.

@@ -2,9 +2,11 @@
 //!
 //! Never happens: a commit, or anything else that a cluster remembers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -20,6 +22,10 @@ pub enum Start {
     Beginning,
     /// With the first record that arrives from now on.
     Now,
+    /// With the last so many records of each partition.
+    Last(u64),
+    /// With the first record of that time or later, Unix milliseconds.
+    Since(u64),
 }
 
 /// One record of a topic.
@@ -48,7 +54,16 @@ impl TopicRecord {
 pub enum ReadError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The topic's partitions or places are not known: no broker answered, or it is missing or forbidden.
+    #[error("Kafka at {brokers} does not answer: {cause}; check kafka.brokers, network, TLS and credentials")]
+    Away { brokers: String, cause: String },
+    #[error("topic {topic} is not there; make it with `topics apply`")]
+    Missing { topic: String },
+    /// Not even seen: the right Describe, which Read brings along, is not there.
+    #[error("topic {topic} may not be read by this user; grant Read on it")]
+    Forbidden { topic: String },
+    /// Seen and not read; the client does not say which.
+    #[error("this user may see the topics and not read them; grant Read on each (no group is needed)")]
+    NoRead,
     #[error("topic {topic} cannot be read: {cause}")]
     Topic { topic: String, cause: String },
     /// Reading may go on.
@@ -59,7 +74,10 @@ pub enum ReadError {
 /// Reads topics; made for one thread.
 pub struct Reader {
     consumer: BaseConsumer<DefaultConsumerContext>,
+    brokers: String,
     assigned: TopicPartitionList,
+    /// Of each partition that held more than was read of it: where it ended when it was added.
+    ends: BTreeMap<(String, i32), i64>,
 }
 
 impl Reader {
@@ -69,44 +87,97 @@ impl Reader {
         // A name is asked for; without commits and assigned by hand it means nothing to the cluster.
         config.set("group.id", "retell-bridge-reader").set("enable.auto.commit", "false");
         config.set("enable.partition.eof", "false").set("fetch.wait.max.ms", "50");
+        // Where retention overtakes the reader, it goes on with what is left.
+        config.set("auto.offset.reset", "earliest");
         let consumer = settings::build(&config, DefaultConsumerContext)?;
-        Ok(Reader { consumer, assigned: TopicPartitionList::new() })
+        let (brokers, assigned) = (options.brokers.clone(), TopicPartitionList::new());
+        Ok(Reader { consumer, brokers, assigned, ends: BTreeMap::new() })
     }
 
     /// Adds a topic. With [`Start::Now`] every record that is written after this returns is read.
     pub fn add(&mut self, topic: &str, start: Start) -> Result<(), ReadError> {
-        let failed = |cause: String| ReadError::Topic { topic: topic.to_owned(), cause };
-        let metadata = self.consumer.fetch_metadata(Some(topic), ASK_FOR).map_err(|error| failed(error.to_string()))?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic);
-        let partitions = found.map(|found| found.partitions()).unwrap_or_default();
-        if partitions.is_empty() {
-            return Err(failed("it has no partitions, or is not there".into()));
-        }
-        for partition in partitions {
+        let failed = |error: KafkaError| ReadError::Topic { topic: topic.to_owned(), cause: error.to_string() };
+        let mut times = TopicPartitionList::new();
+        for partition in self.partitions(topic)? {
+            let (low, high) = self.consumer.fetch_watermarks(topic, partition, ASK_FOR).map_err(failed)?;
             let offset = match start {
                 Start::Beginning => Offset::Beginning,
-                Start::Now => {
-                    let watermarks = self.consumer.fetch_watermarks(topic, partition.id(), ASK_FOR);
-                    Offset::Offset(watermarks.map_err(|error| failed(error.to_string()))?.1)
+                Start::Now => Offset::Offset(high),
+                Start::Last(count) => {
+                    Offset::Offset(high.saturating_sub(i64::try_from(count).unwrap_or(i64::MAX)).max(low))
+                }
+                Start::Since(unix_ms) => {
+                    let time = Offset::Offset(i64::try_from(unix_ms).unwrap_or(i64::MAX));
+                    times.add_partition_offset(topic, partition, time).map_err(failed)?;
+                    // Where nothing is as young as that.
+                    Offset::Offset(high)
                 }
             };
-            let added = self.assigned.add_partition_offset(topic, partition.id(), offset);
-            added.map_err(|error| failed(error.to_string()))?;
+            self.assigned.add_partition_offset(topic, partition, offset).map_err(failed)?;
+            self.ends.insert((topic.to_owned(), partition), high);
         }
+        if times.count() > 0 {
+            let found = self.consumer.offsets_for_times(times, ASK_FOR).map_err(failed)?;
+            self.move_to(&found);
+        }
+        self.forget_read();
         self.keep_places();
-        self.consumer.assign(&self.assigned).map_err(|error| failed(error.to_string()))
+        self.consumer.assign(&self.assigned).map_err(failed)
+    }
+
+    fn partitions(&self, topic: &str) -> Result<Vec<i32>, ReadError> {
+        let away = |error: KafkaError| ReadError::Away { brokers: self.brokers.clone(), cause: error.to_string() };
+        let metadata = self.consumer.fetch_metadata(Some(topic), ASK_FOR).map_err(away)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let topic = topic.to_owned();
+        match found.map(|found| (found.error().map(Code::from), found.partitions())) {
+            Some((None, partitions)) if !partitions.is_empty() => Ok(partitions.iter().map(|each| each.id()).collect()),
+            Some((Some(Code::TopicAuthorizationFailed), _)) => Err(ReadError::Forbidden { topic }),
+            None | Some((None | Some(Code::UnknownTopic | Code::UnknownTopicOrPartition), _)) => {
+                Err(ReadError::Missing { topic })
+            }
+            Some((Some(code), _)) => Err(ReadError::Topic { topic, cause: code.to_string() }),
+        }
+    }
+
+    /// Whether everything was read that was there when the topics were added.
+    pub fn is_at_end(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Asks whether what is still to be read was removed meanwhile; for when nothing comes.
+    pub fn look_for_removed(&mut self) {
+        let consumer = &self.consumer;
+        let is_removed = |topic: &str, partition, end| {
+            consumer.fetch_watermarks(topic, partition, ASK_FOR).is_ok_and(|(low, _)| low >= end)
+        };
+        self.ends.retain(|(topic, partition), end| !is_removed(topic, *partition, *end));
+    }
+
+    /// Partitions that begin at their end hold nothing to read.
+    fn forget_read(&mut self) {
+        let starts = self.assigned.to_topic_map();
+        self.ends.retain(|place, end| match starts.get(place) {
+            Some(Offset::Offset(start)) => start < end,
+            _ => *end > 0,
+        });
+    }
+
+    fn move_to(&mut self, found: &TopicPartitionList) {
+        for place in found.elements() {
+            if let (Some(mut mine), Offset::Offset(first)) =
+                (self.assigned.find_partition(place.topic(), place.partition()), place.offset())
+            {
+                // The place is one that was assigned, so that the offset can be set.
+                let _ = mine.set_offset(Offset::Offset(first));
+            }
+        }
     }
 
     /// Topics that are read already go on where they are.
     fn keep_places(&mut self) {
-        let Ok(reached) = self.consumer.position() else { return };
-        for place in reached.elements() {
-            if let (Some(mut mine), Offset::Offset(next)) =
-                (self.assigned.find_partition(place.topic(), place.partition()), place.offset())
-            {
-                // The place is one that was assigned, so that the offset can be set.
-                let _ = mine.set_offset(Offset::Offset(next));
-            }
+        if let Ok(reached) = self.consumer.position() {
+            self.move_to(&reached);
         }
     }
 
@@ -114,8 +185,23 @@ impl Reader {
     pub fn next(&mut self, timeout: Duration) -> Result<Option<TopicRecord>, ReadError> {
         match self.consumer.poll(timeout) {
             None => Ok(None),
-            Some(Ok(message)) => Ok(Some(record(&message))),
-            Some(Err(error)) => Err(ReadError::Kafka(error.to_string())),
+            Some(Ok(message)) => {
+                let record = record(&message);
+                let place = (record.topic.clone(), record.partition);
+                if self.ends.get(&place).is_some_and(|end| record.offset + 1 >= *end) {
+                    self.ends.remove(&place);
+                }
+                Ok(Some(record))
+            }
+            Some(Err(error)) => match error.rdkafka_error_code() {
+                // About the group, which is none.
+                Some(Code::GroupAuthorizationFailed) => Ok(None),
+                Some(Code::TopicAuthorizationFailed) => Err(ReadError::NoRead),
+                Some(Code::AllBrokersDown) => {
+                    Err(ReadError::Away { brokers: self.brokers.clone(), cause: error.to_string() })
+                }
+                _ => Err(ReadError::Kafka(error.to_string())),
+            },
         }
     }
 }

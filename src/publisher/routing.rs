@@ -42,6 +42,24 @@ impl Topics {
         Router::new(self).topics.into_iter().map(String::from).collect()
     }
 
+    /// Short names that topics have: of the types that have one, and the two others.
+    pub fn short_names(&self) -> impl Iterator<Item = &'static str> + use<'_> {
+        let listed = Kind::KNOWN.into_iter().filter(|kind| self.types.contains(kind));
+        listed.map(Kind::name).chain([UNRECOGNIZED, DEAD_LETTER])
+    }
+
+    /// Full names of the topics of a short name, under every prefix, each once.
+    pub fn of_short(&self, short: &str) -> Vec<String> {
+        let prefixes = std::iter::once(&self.prefix).chain(self.source_prefixes.values());
+        let mut names = Vec::new();
+        for name in prefixes.map(|prefix| self.named(prefix, short)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     fn named(&self, prefix: &str, short: &str) -> String {
         self.overrides.get(short).cloned().unwrap_or_else(|| format!("{prefix}{short}"))
     }
@@ -249,6 +267,17 @@ pub(in crate::publisher) mod tests {
         let team = router.route("team", &Peek::at(b"?"));
         assert_eq!(&*router.topics()[team.dead_letter], "team.dead_letter");
         assert_eq!(topics.lanes().len(), 15 + 14, "call_ended is one topic for both");
+    }
+
+    #[test]
+    fn the_topics_of_a_short_name_are_those_of_every_prefix() {
+        let mut topics = topics();
+        topics.source_prefixes.insert("team".into(), "team.".into());
+        topics.overrides.insert("call_ended".into(), "ends".into());
+        assert_eq!(topics.of_short("unrecognized"), ["retell.unrecognized", "team.unrecognized"]);
+        assert_eq!(topics.of_short("call_ended"), ["ends"]);
+        topics.types = vec![Kind::CallEnded];
+        assert_eq!(topics.short_names().collect::<Vec<_>>(), ["call_ended", "unrecognized", "dead_letter"]);
     }
 
     #[test]

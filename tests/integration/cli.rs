@@ -167,12 +167,10 @@ fn schema_completions_and_manual_come_without_settings() {
 #[test]
 fn what_comes_later_says_so_in_one_line_and_ends_with_2() {
     for command in [
-        "tail call_ended",
         "dead-letters list",
         "dead-letters show 7",
         "replay --dry-run",
         "drain /tmp",
-        "journal find /tmp --key c",
         "config check --online",
         "topics plan --format strimzi",
     ] {
@@ -180,6 +178,26 @@ fn what_comes_later_says_so_in_one_line_and_ends_with_2() {
         assert_eq!(ran.code, Some(2), "{command}: {}", ran.stderr);
         is_one_line(&ran);
         assert!(ran.stderr.contains("comes in a later release; "), "{command}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn tail_says_in_one_line_why_it_cannot_read() {
+    for (command, code, told) in [
+        ("tail call_end", 2, "did you mean call_ended?"),
+        ("tail all", 2, "no topic for the type all"),
+        ("tail --until-end", 2, "--since or --last"),
+        ("tail --last 0", 2, "0 is not in 1.."),
+        ("tail --since 1h --last 3", 2, "cannot be used with"),
+        ("tail --since 2999-01-01", 2, "lies in the future"),
+        ("tail --body --json", 2, "cannot be used with"),
+        ("tail --set kafka.broker=x", 78, "kafka.brokers"),
+        ("tail --set kafka.brokers=127.0.0.1:1", 1, "Kafka at 127.0.0.1:1 does not answer"),
+    ] {
+        let ran = run(&command.split(' ').collect::<Vec<_>>());
+        assert_eq!(ran.code, Some(code), "{command}: {}", ran.stderr);
+        is_one_line(&ran);
+        assert!(ran.stderr.contains(told) && ran.stdout.is_empty(), "{command}: {}", ran.stderr);
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::explain;
+use crate::cli::output::printable;
 use crate::cli::samples::show_bytes;
 
 /// Happenings that wait to be shown; what comes faster than a terminal takes it is counted, not shown.
@@ -174,22 +175,6 @@ impl Style {
         let text = format!("{kind}: same body as {} s ago, not published again", age.as_secs());
         format!("{now}  {}", self.paint("33", &text))
     }
-}
-
-/// `text` without anything that a terminal would obey, cut to `chars_max`.
-fn printable(text: &str, chars_max: usize) -> String {
-    let mut shown = String::new();
-    for character in text.chars().take(chars_max) {
-        if character.is_control() {
-            shown.extend(character.escape_unicode());
-        } else {
-            shown.push(character);
-        }
-    }
-    if text.chars().nth(chars_max).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 /// Time of day in UTC with milliseconds.

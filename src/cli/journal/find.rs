@@ -5,7 +5,7 @@
 //! event that is told settled although the checkpoint does not say so; "not found" without saying where was looked and
 //! what may have been lost.
 
-use std::io::{self, Write};
+use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -116,7 +116,7 @@ impl Search<'_> {
         found.lanes = alone.map_or_else(|| self.fates.of(record, found.event.as_ref()), |alone| vec![alone]);
         self.found += 1;
         let shown = if self.args.body {
-            body(&found)
+            output::raw_line(found.body())
         } else if self.args.json {
             output::line(found.json())
         } else {
@@ -130,13 +130,6 @@ impl Search<'_> {
             }
         }
     }
-}
-
-fn body(found: &Found<'_>) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(found.body())?;
-    out.write_all(b"\n")?;
-    out.flush()
 }
 
 fn lost(positions: &Range<u64>) -> String {

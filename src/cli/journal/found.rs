@@ -7,8 +7,12 @@ use bytesize::ByteSize;
 use serde_json::{Value, json};
 
 use super::fate::Fate;
+use crate::cli::output::printable;
 use crate::event::{Event, Identity, Peek};
 use crate::journal::Record;
+
+/// Longest part of a key that is shown in a block; JSON has all of it.
+const KEY_SHOWN_CHARS: usize = 80;
 
 /// A delivery's topic and what became of it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +54,8 @@ impl<'a> Found<'a> {
             // Writing to a text cannot fail.
             let _ = writeln!(text, "  {name:<9} {value}");
         };
-        row("source", source);
-        row("key", self.key().unwrap_or("-"));
+        row("source", &printable(source, KEY_SHOWN_CHARS));
+        row("key", &self.key().map_or_else(|| "-".to_owned(), |key| printable(key, KEY_SHOWN_CHARS)));
         row("id", &Identity(self.record.tag).to_string());
         for LaneFate { topic, fate } in &self.lanes {
             let topic = if topic.is_empty() { "no topic: it cannot be read" } else { topic };

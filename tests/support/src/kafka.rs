@@ -66,6 +66,15 @@ impl Kafka {
         panic!("no free pair of ports was found in three attempts");
     }
 
+    /// A broker of one's own with further lines in its settings, up and answering.
+    pub fn start_with(lines: &[&str]) -> Kafka {
+        let mut kafka = Kafka::prepare();
+        let properties = format!("{}{}\n", kafka.server_properties(), lines.join("\n"));
+        std::fs::write(kafka.properties(), properties).expect("the target folder can be written");
+        kafka.up();
+        kafka
+    }
+
     /// A broker that has its ports and its storage and does not run yet.
     pub fn prepare() -> Kafka {
         let kafka = Kafka::with_ports(1, None);

@@ -1,0 +1,129 @@
+//! A record of a topic as one line of text (at most 100 columns) or of JSON. Pure.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::cli::output::printable;
+use crate::cli::samples::show_bytes;
+use crate::kafka::consumer::TopicRecord;
+
+const COLUMNS: usize = 100;
+/// Of the `ce_id`; JSON has all of it.
+const ID_SHOWN_CHARS: usize = 7;
+
+/// The topic takes `width` columns.
+pub fn text(record: &TopicRecord, width: usize) -> String {
+    let time = time(record).map_or_else(|| format!("{:<15}", "-"), |time| short(&time));
+    let place = format!("{}/{}", record.partition, record.offset);
+    let size = show_bytes(record.value.len());
+    let id = printable(record.header("ce_id").unwrap_or("-"), ID_SHOWN_CHARS);
+    let topic = printable(&record.topic, 249);
+    let head = format!("{time} {topic:<width$} {place:>7} {size:>7} {id:<7}");
+    let key = record.key.as_deref().map_or_else(|| "no key".into(), String::from_utf8_lossy);
+    let reason = record.header("retell_reason").map_or_else(String::new, |reason| format!("  {reason}"));
+    let room = COLUMNS.saturating_sub(head.chars().count() + 2);
+    let rest = printable(&format!("{key}{reason}"), room);
+    format!("{head} {rest}").chars().take(COLUMNS).collect::<String>().trim_end().to_owned()
+}
+
+/// Names and meanings are stable.
+pub fn json(record: &TopicRecord) -> Value {
+    let header = |name: &str| record.header(name);
+    let kind = header("ce_type").map(|kind| kind.strip_prefix("com.retellai.").unwrap_or(kind));
+    let position = header("retell_position").and_then(|position| position.parse::<u64>().ok());
+    json!({
+        "time": time(record),
+        "timestamp_ms": record.timestamp_ms,
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "key": record.key.as_deref().map(String::from_utf8_lossy),
+        "type": kind,
+        "source": header("ce_source").map(|source| source.strip_prefix("/retell/").unwrap_or(source)),
+        "id": header("ce_id"),
+        "sent": header("ce_time"),
+        "journal": header("retell_journal"),
+        "position": position,
+        "origin": header("retell_origin"),
+        "reason": header("retell_reason"),
+        "meant_for": header("retell_topic"),
+        "body_bytes": record.value.len(),
+    })
+}
+
+/// RFC 3339 in UTC.
+fn time(record: &TopicRecord) -> Option<String> {
+    let unix_ms = u64::try_from(record.timestamp_ms?).ok()?;
+    // Beyond the year 9999 there is no such text, and its writer would panic.
+    let known = unix_ms <= 253_402_300_799_999;
+    known.then(|| humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(unix_ms)).to_string())
+}
+
+/// Of `2026-01-31T11:59:59.123Z` what tells two records apart: `01-31 11:59:59Z`.
+fn short(time: &str) -> String {
+    let (day, clock) = (time.get(5..10).unwrap_or_default(), time.get(11..19).unwrap_or_default());
+    format!("{day} {clock}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> TopicRecord {
+        let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+        TopicRecord {
+            topic: "retell.transfer_cancelled".into(),
+            partition: 5,
+            offset: 12_345,
+            key: Some(b"Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6".to_vec()),
+            headers: vec![
+                header("ce_id", "0123456789abcdef0123456789abcdef"),
+                header("ce_type", "com.retellai.transfer_cancelled"),
+                header("ce_source", "/retell/default"),
+                header("retell_position", "17"),
+            ],
+            value: br#"{"transcript":"hello"}"#.to_vec(),
+            timestamp_ms: Some(1_769_860_799_123),
+        }
+    }
+
+    #[test]
+    fn a_record_is_one_line_of_100_columns_with_everything_that_finds_it_and_not_its_body() {
+        let line = text(&record(), 25);
+        let wanted =
+            "01-31 11:59:59Z retell.transfer_cancelled 5/12345    22 B 0123456… Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6";
+        assert_eq!(line, wanted);
+        assert!(line.chars().count() <= COLUMNS, "{}", line.chars().count());
+    }
+
+    #[test]
+    fn what_is_long_or_would_steer_a_terminal_is_cut_and_escaped() {
+        let hostile = TopicRecord { key: Some([b"\x1b[2J\n".to_vec(), vec![b'k'; 300]].concat()), ..record() };
+        let line = text(&hostile, 25);
+        assert!(line.chars().count() <= COLUMNS && !line.contains(['\x1b', '\n']), "{line}");
+        let bare = TopicRecord { key: None, headers: Vec::new(), timestamp_ms: Some(i64::MAX), ..record() };
+        assert!(text(&bare, 25).ends_with("no key"), "{}", text(&bare, 25));
+        assert_eq!(json(&bare)["time"], Value::Null);
+    }
+
+    #[test]
+    fn why_it_is_unrecognized_stands_behind_the_key() {
+        let mut record = record();
+        record.key = None;
+        record.headers.push(("retell_reason".into(), b"unknown_type".to_vec()));
+        assert!(text(&record, 25).ends_with(" no key  unknown_type"));
+    }
+
+    #[test]
+    fn as_json_it_has_the_headers_by_name_and_not_the_body() {
+        let json = json(&record());
+        assert_eq!(json["time"], "2026-01-31T11:59:59.123Z");
+        assert_eq!(
+            (&json["type"], &json["source"], &json["position"]),
+            (&"transfer_cancelled".into(), &"default".into(), &17.into())
+        );
+        assert_eq!((&json["body_bytes"], &json["reason"]), (&22.into(), &Value::Null));
+        assert!(!json.to_string().contains("hello"));
+    }
+}
