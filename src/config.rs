@@ -64,6 +64,8 @@ pub struct Log {
     pub format: LogFormat,
     /// A filter that `tracing_subscriber` can read.
     pub level: String,
+    /// Lets lines of [`event::LOG_TARGET`](crate::event::LOG_TARGET) through, whatever the level.
+    pub events: bool,
 }
 
 /// How the bridge stops; both count from the signal.

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{Log, LogFormat};
+use crate::event;
 
 /// Starts logging for the process's life. The first call counts.
 pub fn start(log: &Log) {
@@ -24,7 +25,7 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     // The settings were checked; what cannot be read would be a slip here and must not silence the log.
-    let filter = EnvFilter::builder().parse(level(&log.level)).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::builder().parse(filter(log)).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
@@ -41,6 +42,12 @@ where
     } else {
         Box::new(builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish())
     }
+}
+
+/// Lines for single events by `log.events` alone, unless the level names them; all others by the level.
+fn filter(log: &Log) -> String {
+    let events = if log.events { "info" } else { "off" };
+    format!("{}={events},{}", event::LOG_TARGET, level(&log.level))
 }
 
 /// Up to `info` without the HTTP server's own account of its threads, and without its ERROR for every scanner that sends
@@ -78,12 +85,17 @@ mod tests {
     }
 
     fn logged(format: LogFormat, level: &str, is_terminal: bool) -> String {
+        logged_with(false, format, level, is_terminal)
+    }
+
+    fn logged_with(events: bool, format: LogFormat, level: &str, is_terminal: bool) -> String {
         let written = Written::default();
         let writer = written.clone();
-        let log = Log { format, level: level.to_owned() };
+        let log = Log { format, level: level.to_owned(), events };
         tracing::subscriber::with_default(subscriber(&log, is_terminal, move || writer.clone()), || {
             tracing::info!(address = "127.0.0.1:1", events = 2, "intake listening");
             tracing::debug!("not of interest");
+            tracing::info!(target: event::LOG_TARGET, "event kept");
             tracing::info!(target: "actix_server::accept", "accept thread stopped");
             tracing::error!(target: "actix_http::h1::dispatcher", "stream error: request parse error");
         });
@@ -105,6 +117,15 @@ mod tests {
         assert!(!logged(LogFormat::Auto, "info", true).starts_with('{'));
         assert!(!logged(LogFormat::Text, "info", false).contains('\u{1b}'), "no colour off a terminal");
         assert!(logged(LogFormat::Json, "info", true).starts_with('{'));
+    }
+
+    #[test]
+    fn lines_for_single_events_come_where_they_are_asked_for_whatever_the_level() {
+        let count = |events, level| logged_with(events, LogFormat::Json, level, false).matches("event kept").count();
+        assert_eq!(["info", "trace", "error"].map(|level| count(false, level)), [0, 0, 0]);
+        assert_eq!(["info", "trace", "error"].map(|level| count(true, level)), [1, 1, 1]);
+        assert_eq!(count(false, "info,retell_bridge::events=info"), 1);
+        assert_eq!(count(true, "info,retell_bridge::events=off"), 0);
     }
 
     #[test]

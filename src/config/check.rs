@@ -84,10 +84,6 @@ fn not_yet(given: &Given, findings: &mut Findings) {
         let cure = "leave it out, and end TLS in front of the bridge (a load balancer, an ingress, Caddy)";
         findings.add("tls", "TLS on the intake comes in a later release", cure);
     }
-    if given.log.events {
-        let cure = "leave it false; `journal inspect` and the metrics count events";
-        findings.add("log.events", "a log line for each event comes in a later release", cure);
-    }
 }
 
 fn shutdown(given: &given::Shutdown, findings: &mut Findings) -> Shutdown {
@@ -114,5 +110,5 @@ fn log(given: &given::Log, findings: &mut Findings) -> Log {
         let cure = "write error, warn, info, debug or trace, or by module: info,retell_bridge::journal=debug";
         findings.add("log.level", format!("{} is no level", quoted(&given.level)), cure);
     }
-    Log { format: given.format, level: given.level.clone() }
+    Log { format: given.format, level: given.level.clone(), events: given.events }
 }

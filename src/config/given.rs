@@ -191,7 +191,7 @@ pub struct Log {
     pub format: LogFormat,
     /// `error`, `warn`, `info`, `debug` or `trace`; by module: `info,retell_bridge::journal=debug`.
     pub level: String,
-    /// A line for each event. Comes in a later release.
+    /// A line for each event that is kept, published or repeated: position, source, type, topic, size, `ce_id`, no key.
     pub events: bool,
 }
 

@@ -227,11 +227,6 @@ fn one_wrong_setting_is_one_line_that_says_what_is_right() {
              balancer, an ingress, Caddy) (from FILE)",
         ),
         (
-            "log: {events: true}",
-            "log.events: a log line for each event comes in a later release; leave it false; `journal inspect` and the \
-             metrics count events (from FILE)",
-        ),
-        (
             "log: {format: jsn}",
             "log.format: `jsn` is none of the choices; did you mean json? (auto, text, json) (from FILE)",
         ),

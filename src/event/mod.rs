@@ -28,6 +28,9 @@ pub use peek::{KEY_MAX_BYTES, Peek};
 
 use crate::signature::{self, Authenticated};
 
+/// Target of the log lines of which there is one for each event, which `log.events` lets through.
+pub const LOG_TARGET: &str = "retell_bridge::events";
+
 const VERSION: u8 = 1;
 /// Version, origin, received-at and the two lengths.
 const FIXED_BYTES: usize = 1 + 1 + 8 + 2 + 2;

@@ -11,7 +11,7 @@ use super::handler::{Desk, now_ms};
 use super::refused::Refused;
 use super::routes::Source;
 use super::voice::{Seen, Whose};
-use crate::event::{Identity, Kind};
+use crate::event::{self, Identity, Kind};
 
 const EVENT_ID: &str = "x-event-id";
 /// Seconds after which a refused sender may try again.
@@ -49,7 +49,9 @@ impl Desk {
         let source_name = source.name.as_str();
         if let Some(first_received_at_ms) = first_received_at_ms {
             self.metrics.event_duplicate(source_name);
-            let first_seen_ago = Duration::from_millis(now_ms().saturating_sub(first_received_at_ms));
+            let ago_ms = now_ms().saturating_sub(first_received_at_ms);
+            let (first_seen_ago, name) = (Duration::from_millis(ago_ms), kind.name());
+            tracing::info!(target: event::LOG_TARGET, source = source_name, "type" = name, %id, ago_ms, "event repeated");
             self.voice.see(&Seen::Duplicate { source: source_name, kind, id, first_seen_ago });
         } else {
             self.voice.see(&Seen::Kept { source: source_name, kind, id });

@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 use super::Keep;
 use super::duplicates::{Admission, Duplicates, Outcome, Ticket};
 use super::handler::now_ms;
-use crate::event::{Event, Identity, Kind};
-use crate::journal::{Append, AppendError, Tag};
+use crate::event::{self, Event, Identity, Kind};
+use crate::journal::{Append, AppendError, Position, Tag};
 use crate::metrics::Metrics;
 
 /// Admits events and queues first copies.
@@ -81,8 +81,9 @@ impl Clerk {
         held: impl Send + 'static,
     ) -> Result<oneshot::Receiver<Outcome>, AppendError> {
         let (sender, outcome) = oneshot::channel();
-        let (metrics, source) = (self.metrics.clone(), event.source().to_owned());
+        let (metrics, source, bytes) = (self.metrics.clone(), event.source().to_owned(), event.body().len());
         let done = move |written: Result<_, _>| {
+            let position = written.ok();
             let written: Outcome = written.map(|_position| ());
             drop(held);
             ticket.settle(written);
@@ -91,6 +92,11 @@ impl Clerk {
             }
             // The client may have left.
             let _ = sender.send(written);
+            // Last, so that a slow log makes nobody wait for this answer.
+            if let Some(Position(position)) = position {
+                let kind = kind.name();
+                tracing::info!(target: event::LOG_TARGET, position, source, "type" = kind, bytes, %id, "event kept");
+            }
         };
         let (received_at_ms, payload) = (event.received_at_ms(), event.encode());
         // A refusal drops `done`, and with it the ticket: the entry goes.

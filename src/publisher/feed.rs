@@ -169,7 +169,7 @@ impl Core {
             Take::Send(number) => number,
         };
         if matches!(arrived.content, Content::Unreadable) {
-            lane.window.aside(number, record.position, record.received_at_ms, INVALID);
+            lane.window.aside(number, record, INVALID);
             return self.feed_aside(index, number, INVALID, arrived, now);
         }
         if lane.retry.is_refused() || self.desk.blocks(index) {
@@ -195,7 +195,7 @@ impl Core {
                 if lane.window.outstanding() == 0 {
                     lane.retry.sent_first(now);
                 }
-                lane.window.sent(number, record.position, record.received_at_ms, bytes);
+                lane.window.sent(number, record, bytes);
                 Fed::Passed
             }
             Err(SendError::QueueFull) => Fed::Stop,
@@ -211,7 +211,7 @@ impl Core {
         match error.action {
             Action::SetAside(reason) => {
                 debug_assert!(DEAD_LETTER_REASONS.contains(&reason));
-                lane.window.aside(number, record.position, record.received_at_ms, reason);
+                lane.window.aside(number, record, reason);
                 self.feed_aside(index, number, reason, arrived, now)
             }
             Action::Wait => {

@@ -8,6 +8,7 @@ use super::core::{Core, Now};
 use super::dead_letters;
 use super::feed::untoken;
 use super::{Action, DeliveryError, PURGED, Receipt};
+use crate::event::{self, Identity};
 use crate::planted::Bug;
 
 /// How long records may take to come back before batches are given up for now.
@@ -50,8 +51,10 @@ impl Core {
         lane.settled(&settled);
         lane.retry.confirmed(now.mono);
         self.renewal.confirmed();
-        let elapsed = Duration::from_millis(now.wall_ms.saturating_sub(settled.received_at_ms));
-        self.metrics.delivery_published(&lane.topic, elapsed);
+        let after_ms = now.wall_ms.saturating_sub(settled.received_at_ms);
+        self.metrics.delivery_published(&lane.topic, Duration::from_millis(after_ms));
+        let (position, topic, id) = (settled.position.0, &*lane.topic, Identity(settled.tag));
+        tracing::info!(target: event::LOG_TARGET, position, topic, %id, after_ms, "event published");
     }
 
     fn on_failed(&mut self, index: usize, number: u64, error: DeliveryError, now: Duration) {

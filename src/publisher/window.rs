@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::journal::Position;
+use crate::journal::{Position, Record, Tag};
 use crate::planted::Bug;
 
 /// One delivery on its way.
@@ -14,6 +14,8 @@ use crate::planted::Bug;
 pub(super) struct Flight {
     pub position: Position,
     pub received_at_ms: u64,
+    /// For the log alone.
+    tag: Tag,
     bytes: usize,
     fate: Fate,
 }
@@ -88,26 +90,27 @@ impl Window {
     }
 
     /// The delivery that [`Window::take`] numbered was handed to the producer.
-    pub fn sent(&mut self, number: u64, position: Position, received_at_ms: u64, bytes: usize) {
-        self.note(number, position, received_at_ms, bytes, Fate::Sent);
-        self.advance(Position(position.0 + 1));
+    pub fn sent(&mut self, number: u64, record: &Record, bytes: usize) {
+        self.note(number, record, bytes, Fate::Sent);
+        self.advance(Position(record.position.0 + 1));
         self.outstanding += 1;
         self.outstanding_bytes += bytes;
     }
 
     /// The delivery that [`Window::take`] numbered becomes a dead letter without having been sent; the next take of the
     /// same position says so.
-    pub fn aside(&mut self, number: u64, position: Position, received_at_ms: u64, reason: &'static str) {
-        self.note(number, position, received_at_ms, 0, Fate::Aside(reason));
+    pub fn aside(&mut self, number: u64, record: &Record, reason: &'static str) {
+        self.note(number, record, 0, Fate::Aside(reason));
     }
 
-    fn note(&mut self, number: u64, position: Position, received_at_ms: u64, bytes: usize, fate: Fate) {
+    fn note(&mut self, number: u64, record: &Record, bytes: usize, fate: Fate) {
+        let Record { position, received_at_ms, tag, .. } = *record;
         match self.index(number) {
             Some(index) => {
                 self.flights[index].fate = fate;
                 self.flights[index].bytes = bytes;
             }
-            None => self.flights.push_back(Flight { position, received_at_ms, bytes, fate }),
+            None => self.flights.push_back(Flight { position, received_at_ms, tag, bytes, fate }),
         }
     }
 
@@ -151,7 +154,8 @@ impl Window {
 
     fn settled(&mut self, number: u64) -> Settled {
         let flight = &self.flights[(number - self.first) as usize];
-        let settled = Settled { position: flight.position, received_at_ms: flight.received_at_ms };
+        let Flight { position, received_at_ms, tag, .. } = *flight;
+        let settled = Settled { position, received_at_ms, tag };
         let has_gap = |first: u64| first <= number && Bug::CheckpointWithAGap.is_planted();
         while let Some(flight) = self.flights.front()
             && (flight.fate == Fate::Settled || has_gap(self.first))
@@ -229,16 +233,25 @@ impl Window {
 pub(super) struct Settled {
     pub position: Position,
     pub received_at_ms: u64,
+    pub tag: Tag,
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::journal::JournalId;
+
+    fn record(position: u64) -> Record {
+        let (journal, payload) = (JournalId([0; 16]), Bytes::new());
+        Record { position: Position(position), journal, tag: [0; 16], received_at_ms: 0, payload }
+    }
 
     fn send(window: &mut Window, position: u64) -> u64 {
         match window.take(Position(position)) {
             Take::Send(number) => {
-                window.sent(number, Position(position), 0, 10);
+                window.sent(number, &record(position), 10);
                 number
             }
             other => panic!("position {position}: {other:?}"),

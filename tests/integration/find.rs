@@ -142,3 +142,35 @@ fn what_is_typed_wrongly_is_refused_in_one_line_that_says_what_would_be_right() 
     }
     assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 0, "nothing was made there");
 }
+
+#[test]
+fn each_event_has_its_line_in_the_log_where_that_is_asked_for_and_nothing_private_in_it() {
+    for events_wanted in [true, false] {
+        let source = Source::new("default", "/webhook", "told.");
+        let settings = Settings::new(NOWHERE, &[&source]);
+        let mut bridge = Bridge::start(settings.with(serde_json::json!({ "log": { "events": events_wanted } })));
+        let events = events(&source);
+        let mut sender = Sender::to(&bridge);
+        assert!(events.iter().chain(&events[..1]).all(|event| sender.send(event)));
+        let found = find(&bridge.journal_dir(), &["--json"]).lines();
+        bridge.stop_cleanly();
+        let told = |message: &str| -> Vec<Value> {
+            let lines = bridge.log().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+            lines.filter(|line| line["message"] == message).collect()
+        };
+        let (kept, repeated) = (told("event kept"), told("event repeated"));
+        if !events_wanted {
+            assert!(kept.is_empty() && repeated.is_empty());
+            continue;
+        }
+        let names =
+            [("position", "position"), ("id", "id"), ("type", "type"), ("source", "source"), ("bytes", "body_bytes")];
+        assert_eq!((kept.len(), found.len(), repeated.len()), (events.len(), events.len(), 1));
+        for (line, found) in kept.iter().zip(&found) {
+            assert!(names.iter().all(|(told, found_as)| line[told] == found[found_as]), "{line} is not {found}");
+        }
+        assert_eq!(repeated[0]["id"], kept[0]["id"]);
+        assert!(repeated[0]["ago_ms"].is_u64(), "{}", repeated[0]);
+        // That no call's id is there, and nothing else that is private, is looked at when the bridge is dropped.
+    }
+}

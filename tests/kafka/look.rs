@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use support::bridge::{Bridge, PATIENCE};
 use support::events::{Event, Maker, Source};
@@ -26,7 +26,7 @@ fn run(bridge: &Bridge, words: &[&str]) -> Output {
     command(bridge, words).output().expect("the binary can be run")
 }
 
-fn json(output: &Output) -> Vec<Value> {
+fn lines(output: &Output) -> Vec<Value> {
     let text = std::str::from_utf8(&output.stdout).expect("JSON is text");
     text.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
 }
@@ -41,7 +41,7 @@ fn key(event: &Event) -> &str {
 
 /// What `journal find` says of the event: topic and state.
 fn fate(bridge: &Bridge, event: &Event) -> (String, String) {
-    let found = json(&run(bridge, &["journal", "find", "--key", key(event), "--type", &event.kind, "--json"]));
+    let found = lines(&run(bridge, &["journal", "find", "--key", key(event), "--type", &event.kind, "--json"]));
     assert_eq!(found.len(), 1, "{found:?}");
     let lane = &found[0]["lanes"][0];
     let text = |name: &str| lane[name].as_str().expect("a lane has names").to_owned();
@@ -54,10 +54,17 @@ fn wait_fate(bridge: &Bridge, event: &Event, state: &str) {
     assert!(reached.is_some(), "{:?} is not {state}", fate(bridge, event));
 }
 
+/// The log's lines for single events with this message.
+fn events_told(bridge: &Bridge, message: &str) -> Vec<Value> {
+    let lines = bridge.log().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    lines.filter(|line| line["message"] == message).collect()
+}
+
 /// A bridge with two events of one call, sent.
 fn scene(kafka: &Kafka, prefix: &str) -> (Bridge, [Event; 2]) {
     let source = Source::new("default", "/webhook", prefix);
-    let bridge = Bridge::start(Settings::new(&kafka.brokers(), &[&source]));
+    let settings = Settings::new(&kafka.brokers(), &[&source]).with(json!({ "log": { "events": true } }));
+    let bridge = Bridge::start(settings);
     let mut maker = Maker::new(23);
     let id = maker.id();
     let events = ["call_started", "call_ended"].map(|kind| maker.event(&source, kind, &id, false));
@@ -81,11 +88,11 @@ fn an_event_waits_until_its_topic_is_there_and_is_settled_when_tail_shows_it() {
 
     kafka.create_topic("became.call_ended", 3, &[("max.message.bytes", LARGE)]);
     wait_fate(&bridge, &ended, "settled");
-    let found = json(&run(&bridge, &["journal", "find", "--key", key(&ended), "--json"]));
+    let found = lines(&run(&bridge, &["journal", "find", "--key", key(&ended), "--json"]));
     let shown = run(&bridge, &["tail", "--since", "1h", "--until-end", "--key", key(&ended), "--json"]);
     assert_eq!(shown.status.code(), Some(0), "{}", said(&shown));
     assert!(said(&shown).contains("became.unrecognized"), "those that are not there are named: {}", said(&shown));
-    let mut shown = json(&shown);
+    let mut shown = lines(&shown);
     shown.sort_by_key(|line| line["position"].as_u64());
     for (line, record) in found.iter().zip(&shown) {
         for name in ["position", "journal", "id", "key", "type", "source", "body_bytes"] {
@@ -94,6 +101,13 @@ fn an_event_waits_until_its_topic_is_there_and_is_settled_when_tail_shows_it() {
         assert_eq!((&line["lanes"][0]["topic"], &line["received"]), (&record["topic"], &record["time"]));
     }
     assert_eq!((found.len(), shown.len()), (2, 2));
+    let published = events_told(&bridge, "event published");
+    for line in &found {
+        let told = published.iter().find(|told| told["id"] == line["id"]).expect("each has its line");
+        assert_eq!((&told["position"], &told["topic"]), (&line["position"], &line["lanes"][0]["topic"]));
+        assert!(told["after_ms"].is_u64());
+    }
+    assert_eq!((published.len(), events_told(&bridge, "event kept").len()), (2, 2));
     bridge.stop_cleanly();
 }
 
@@ -105,9 +119,9 @@ fn tail_shows_bodies_only_when_asked_and_ends_after_so_many_lines_or_with_its_re
     let (mut bridge, [started, ended]) = scene(kafka, "tailed.");
     [&started, &ended].into_iter().for_each(|event| wait_fate(&bridge, event, "settled"));
 
-    let lines = run(&bridge, &["tail", "--last", "5", "--until-end"]);
-    let text = String::from_utf8(lines.stdout).expect("it is text");
-    assert_eq!((lines.status.code(), text.lines().count()), (Some(0), 2), "{text}");
+    let plain = run(&bridge, &["tail", "--last", "5", "--until-end"]);
+    let text = String::from_utf8(plain.stdout).expect("it is text");
+    assert_eq!((plain.status.code(), text.lines().count()), (Some(0), 2), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 100 && line.contains(key(&started))), "{text}");
     assert!(!text.contains("transcript") && !text.contains('\u{1b}'), "{text}");
 
@@ -132,18 +146,18 @@ fn from_now_on_tail_shows_what_arrives_until_it_is_interrupted() {
     kafka.create_all(&[&source], 2, &[]);
     let (mut bridge, [before, ended]) = scene(kafka, "follow.");
     wait_fate(&bridge, &ended, "settled");
-    let lines: Arc<Lines> = Arc::default();
-    let mut tail = Process::start(command(&bridge, &["tail", "--json"]), Arc::clone(&lines)).expect("it can be run");
+    let printed: Arc<Lines> = Arc::default();
+    let mut tail = Process::start(command(&bridge, &["tail", "--json"]), Arc::clone(&printed)).expect("it can be run");
     let is_reading = |line: &str| line.contains("reading 15 topics").then_some(());
-    lines.find(0, PATIENCE, is_reading).expect("it says when it has its places");
+    printed.find(0, PATIENCE, is_reading).expect("it says when it has its places");
     let event = Maker::new(24).event(&source, "call_analyzed", "cidmkafter", false);
     assert!(Sender::to(&bridge).send(&event));
-    lines.find(0, PATIENCE, |line| line.contains("cidmkafter").then_some(())).expect("it is shown");
+    printed.find(0, PATIENCE, |line| line.contains("cidmkafter").then_some(())).expect("it is shown");
     let pid = Pid::from_raw(tail.pid() as i32).expect("a child has a process id");
     rustix::process::kill_process(pid, Signal::INT).expect("a child can be signalled");
     let status = tail.wait(Duration::from_secs(10)).expect("it ends at Ctrl-C");
     assert_eq!(status.code(), Some(0));
-    assert!(!lines.since(0).iter().any(|line| line.contains(key(&before))), "that was before");
+    assert!(!printed.since(0).iter().any(|line| line.contains(key(&before))), "that was before");
     bridge.stop_cleanly();
 }
 
@@ -175,7 +189,7 @@ fn who_may_write_and_not_read_is_told_which_right_is_missing() {
         let output = run(&bridge, &["tail", "call_ended", "--last", "1", "--until-end", "--json"]);
         (output.status.code() == Some(0)).then_some(output)
     });
-    assert_eq!(json(&read.expect("it may read"))[0]["key"], key(&ended));
+    assert_eq!(lines(&read.expect("it may read"))[0]["key"], key(&ended));
     bridge.stop_cleanly();
 }
 
