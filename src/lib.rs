@@ -42,6 +42,8 @@ pub mod publisher;
 pub mod kafka;
 
 // Assembly: knows everyone.
+pub mod letters;
+
 pub mod admin;
 
 pub mod config;

@@ -3,9 +3,9 @@
 //! In: a checked [`Config`]. Out: a running bridge, and its end with an exit code in mind.
 //!
 //! Start: metrics and health, the admin listener (so that `/livez` answers during a long recovery), the intake's port
-//! (taken, not served), the journal (recovered), the publisher, the intake, ready. Stop, in the opposite order of the
-//! river: not ready, wait `shutdown.delay` while still answering, close the intake, publish what is there until
-//! `shutdown.deadline`, last checkpoint, close the journal. Both times count from the signal.
+//! (taken, not served), the journal (recovered), the publisher, the intake, the retry of dead letters, ready. Stop, in the
+//! opposite order of the river: not ready, wait `shutdown.delay` while still answering, close the intake, publish what is
+//! there until `shutdown.deadline`, last checkpoint, close the journal. Both times count from the signal.
 //!
 //! Never happens: an answer before recovery is done; a start that waits for Kafka; a stop that drops a request under way.
 
@@ -25,6 +25,7 @@ use crate::intake::{self, Intake};
 use crate::journal::storage::Disk;
 use crate::journal::{self, Journal};
 use crate::kafka::{self, KafkaProducer};
+use crate::letters::{Post, Retrying};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
@@ -119,6 +120,7 @@ pub struct Service {
     admin: Admin,
     intake: Intake,
     publisher: Publisher,
+    retrying: Retrying,
     journal: Journal,
     health: Arc<Health>,
     shutdown: Shutdown,
@@ -137,9 +139,9 @@ impl Service {
         let intake_listener = listen("listen", config.listen)?;
         let admin = Admin::start(admin_listener, metrics.clone(), health.clone())
             .map_err(|cause| ServiceError::Start { part: "admin listener", cause })?;
-        let producer = KafkaProducer::new(config.kafka, config.topics.lanes())?;
+        let producer = KafkaProducer::new(config.kafka.clone(), config.topics.lanes())?;
 
-        let (journal, recovered) = open_journal(config.journal_dir, config.journal, &metrics, &health).await?;
+        let (journal, recovered) = open_journal(config.journal_dir.clone(), config.journal, &metrics, &health).await?;
         let publisher =
             Publisher::start(&config.topics, Box::new(producer), &journal, &recovered, metrics.clone(), health.clone())
                 .map_err(|cause| ServiceError::Start { part: "publisher", cause })?;
@@ -147,10 +149,14 @@ impl Service {
             let journal = journal.clone();
             Arc::new(move |append| journal.append(append))
         };
-        let intake = Intake::start(config.intake, intake_listener, keep, recovered.tags, metrics, health.clone())?;
+        let intake =
+            Intake::start(config.intake, intake_listener, keep, recovered.tags, metrics.clone(), health.clone())?;
+        let post = Post { dir: config.journal_dir, kafka: config.kafka, topics: config.topics, metrics };
+        let retrying =
+            Retrying::start(post).map_err(|cause| ServiceError::Start { part: "retry of dead letters", cause })?;
         health.set_started();
         tracing::info!(version = config::VERSION, journal = %journal.identity(), "bridge started");
-        Ok(Service { admin, intake, publisher, journal, health, shutdown: config.shutdown })
+        Ok(Service { admin, intake, publisher, retrying, journal, health, shutdown: config.shutdown })
     }
 
     /// The intake's address; its port is the one it got where the settings said 0.
@@ -187,6 +193,7 @@ impl Service {
         tracing::info!("stopping");
         tokio::time::sleep(self.shutdown.delay).await;
         self.intake.stop().await;
+        drop(self.retrying);
         let left = publish_until(self.publisher, began + self.shutdown.deadline).await;
         let journal = self.journal;
         let closed = blocking(move || journal.close()).await;
@@ -213,6 +220,7 @@ impl Service {
         tracing::error!(%error, "ending");
         self.health.set_stopping();
         self.intake.stop().await;
+        drop(self.retrying);
         let left = publish_until(self.publisher, Instant::now() + FAILED_PUBLISH).await;
         let journal = self.journal;
         // Poisoned or not, `error` is what counts.

@@ -52,6 +52,13 @@ pub struct Chosen {
 }
 
 impl Choice {
+    /// Whether nothing at all was typed.
+    pub fn is_everything(&self) -> bool {
+        let Choice { keys, kinds, sources, since, until, positions } = self;
+        let no_names = keys.is_empty() && kinds.is_empty() && sources.is_empty();
+        no_names && since.is_none() && until.is_none() && positions.is_none()
+    }
+
     /// The choice, ready to judge; wrong usage where no event can be meant.
     pub fn check(&self) -> Result<Chosen, Usage> {
         let received_ms = self.since.map_or(0, |since| since.0)..self.until.map_or(u64::MAX, |until| until.0);
@@ -214,5 +221,11 @@ mod tests {
             let error = chosen(words).unwrap_err();
             assert!(error.contains(told), "{words}: {error}");
         }
+    }
+    #[test]
+    fn nothing_typed_is_everything_and_one_word_is_not() {
+        assert!(Choice::default().is_everything());
+        let typed = Typed::try_parse_from(["x", "--until", "1s"]).unwrap();
+        assert!(!typed.choice.is_everything());
     }
 }

@@ -13,14 +13,6 @@ pub struct Rest {
     rest: Vec<OsString>,
 }
 
-/// List, show or send again what was set aside. Not in this release.
-#[derive(clap::Args)]
-#[command(after_help = "Example:\n  retell-bridge dead-letters list")]
-pub struct DeadLetters {
-    #[command(flatten)]
-    rest: Rest,
-}
-
 /// Put retained events on their topics again. Not in this release.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  retell-bridge replay --dry-run")]
@@ -35,14 +27,6 @@ pub struct Replay {
 pub struct Drain {
     #[command(flatten)]
     rest: Rest,
-}
-
-/// Refuses `dead-letters`.
-pub fn dead_letters() -> anyhow::Result<ExitCode> {
-    refuse(
-        "dead-letters",
-        "until then read the dead-letter topic with kcat; what it did not take lies in the folder `dead`",
-    )
 }
 
 /// Refuses `replay`.

@@ -8,6 +8,7 @@
 mod choice;
 mod completions;
 mod config;
+mod dead_letters;
 mod dev;
 mod health;
 mod journal;
@@ -69,7 +70,7 @@ enum Command {
     Topics(topics::Args),
     Tail(tail::Args),
     Journal(journal::Args),
-    DeadLetters(later::DeadLetters),
+    DeadLetters(dead_letters::Args),
     Replay(later::Replay),
     Drain(later::Drain),
     Health(health::Args),
@@ -120,7 +121,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Topics(args) => topics::run(args),
         Command::Tail(args) => tail::run(args),
         Command::Journal(args) => journal::run(args),
-        Command::DeadLetters(_) => later::dead_letters(),
+        Command::DeadLetters(args) => dead_letters::run(args),
         Command::Replay(_) => later::replay(),
         Command::Drain(_) => later::drain(),
         Command::Health(args) => health::run(args),
@@ -202,7 +203,7 @@ mod tests {
     #[test]
     fn every_documented_command_is_there() {
         let documented = "serve, dev, send, sign, verify, config check, config show, config schema, topics plan, \
-            topics apply, tail, journal inspect, journal verify, journal find, dead-letters, replay, drain, health, \
+            topics apply, tail, journal inspect, journal verify, journal find, dead-letters list, dead-letters show, dead-letters retry, replay, drain, health, \
             version, completions, man";
         let commands = commands();
         for command in documented.split(", ") {

@@ -93,7 +93,7 @@ pub fn plan(options: &Options, topics: &[String], shape: &Shape) -> Result<Vec<T
         steps.push(TopicPlan { topic: topic.clone(), step });
     }
     let names: Vec<String> = there.iter().map(|(topic, _)| topic.clone()).collect();
-    let limits = limits(&admin, &names);
+    let limits = limits_by(&admin, &names);
     for (topic, from) in there {
         let limit = limit_step(limits.get(&topic).copied(), options.record_max_bytes());
         let (to, allowed) = (shape.partitions, shape.change_key_order);
@@ -119,6 +119,11 @@ pub fn apply(options: &Options, plan: &TopicPlan) -> Result<(), TopicsError> {
     done.map_err(|cause| TopicsError::Refused { topic: topic.clone(), cause })
 }
 
+/// `max.message.bytes` by topic, as far as it can be read: without the right DescribeConfigs, or without an answer, empty.
+pub fn limits(options: &Options, topics: &[String]) -> BTreeMap<String, usize> {
+    Admin::new(options, &Arc::new(Reach::new())).map_or_else(|_| BTreeMap::new(), |admin| limits_by(&admin, topics))
+}
+
 /// A topic as Kafka tells it.
 enum Found {
     Missing,
@@ -140,7 +145,7 @@ fn look(admin: &Admin, options: &Options, topic: &str) -> Result<Found, TopicsEr
 }
 
 /// `max.message.bytes` by topic; what cannot be read, for want of a right or of an answer, is not there.
-fn limits(admin: &Admin, topics: &[String]) -> BTreeMap<String, usize> {
+fn limits_by(admin: &Admin, topics: &[String]) -> BTreeMap<String, usize> {
     if topics.is_empty() {
         return BTreeMap::new();
     }
@@ -165,10 +170,9 @@ fn limit_step(limit: Option<usize>, needs_bytes: usize) -> Option<Step> {
 /// Tells, at start and once, which topics take less than the largest body, or than a batch. What cannot be read is
 /// unknown and not told.
 pub(super) fn warn_of_limits(options: &Options, topics: &[String]) {
-    let Ok(admin) = Admin::new(options, &Arc::new(Reach::new())) else { return };
     let needs_bytes = options.record_max_bytes();
     let batch_bytes = settings::batch_bytes(options);
-    for (topic, limit_bytes) in limits(&admin, topics) {
+    for (topic, limit_bytes) in limits(options, topics) {
         if limit_bytes < needs_bytes {
             tracing::warn!(
                 topic,

@@ -150,7 +150,8 @@ impl Core {
         let topic = readable.then_some(&*self.lanes.list[slot.lane].topic);
         let aside = Some(Aside { reason: slot.reason, topic });
         let reason = slot.arrived.reason_on(slot.lane);
-        let address = Address { topic: &target.topic, token: token(LANE, self.desk.last_sent), reason, aside };
+        let token = token(LANE, self.desk.last_sent);
+        let address = Address { topic: &target.topic, token, reason, aside, replay: None };
         let producer = &mut self.producer;
         match self.stamps.lend(&slot.arrived, &address, |delivery| producer.send(delivery)) {
             Ok(()) => State::Sent,

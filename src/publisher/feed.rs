@@ -187,8 +187,8 @@ impl Core {
     fn send(&mut self, index: usize, number: u64, bytes: usize, arrived: &Arrived, now: Duration) -> Fed {
         let record = &arrived.record;
         let lane = &mut self.lanes.list[index];
-        let address =
-            Address { topic: &lane.topic, token: token(index, number), reason: arrived.reason_on(index), aside: None };
+        let (token, reason) = (token(index, number), arrived.reason_on(index));
+        let address = Address { topic: &lane.topic, token, reason, aside: None, replay: None };
         let producer = &mut self.producer;
         match self.stamps.lend(arrived, &address, |delivery| producer.send(delivery)) {
             Ok(()) => {

@@ -31,6 +31,16 @@ pub(super) struct Address<'a> {
     /// Why it goes to `unrecognized`; `None` on its type's topic and on the topic for all.
     pub reason: Option<&'static str>,
     pub aside: Option<Aside<'a>>,
+    pub replay: Option<Replay<'a>>,
+}
+
+/// What a record that is put on its topics again says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replay<'a> {
+    /// Value of `retell_origin`: `replay:<run id>`.
+    pub origin: &'a str,
+    /// The record's timestamp, Unix milliseconds.
+    pub now_ms: u64,
 }
 
 /// Texts that are the same for most records, built once.
@@ -69,7 +79,8 @@ impl Stamps {
                 list.push_some("retell_signature", Some(event.signature().as_bytes()).filter(|text| !text.is_empty()));
                 list.push("retell_journal", journal.as_bytes());
                 list.push("retell_position", position.as_bytes());
-                list.push_some("retell_origin", origin(event));
+                let origin = address.replay.map(|replay| replay.origin.as_bytes()).or(origin(event));
+                list.push_some("retell_origin", origin);
                 list.finish(address);
                 use_it(&delivery(address, key, event.body(), list.as_slice(), &arrived.record))
             }
@@ -101,7 +112,8 @@ fn delivery<'a>(
     headers: &'a [(&'static str, &'a [u8])],
     record: &Record,
 ) -> Delivery<'a> {
-    let timestamp_ms = i64::try_from(record.received_at_ms).unwrap_or(i64::MAX);
+    let timestamp_ms = address.replay.map_or(record.received_at_ms, |replay| replay.now_ms);
+    let timestamp_ms = i64::try_from(timestamp_ms).unwrap_or(i64::MAX);
     Delivery { topic: address.topic, key, value, headers, timestamp_ms, token: address.token }
 }
 
@@ -207,7 +219,7 @@ mod tests {
     type Shown = (Vec<(String, String)>, Option<String>, Vec<u8>, i64);
 
     fn shown(arrived: &Arrived, reason: Option<&'static str>, aside: Option<Aside<'_>>) -> Shown {
-        let address = Address { topic: "t", token: 0, reason, aside };
+        let address = Address { topic: "t", token: 0, reason, aside, replay: None };
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         Stamps::new().lend(arrived, &address, |delivery| {
             let headers = delivery.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();

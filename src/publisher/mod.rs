@@ -22,6 +22,7 @@
 //! | `dead_letters`, `letter` | what no topic takes; how it is kept |
 //! | `census` | what waits |
 //! | `report` | metrics, health, log lines |
+//! | `again` | records put on a topic again, beside the lanes |
 //! | `core` | one step of all this, at a given time |
 //! | `stepped` | the same for whoever has the thread |
 //!
@@ -29,6 +30,7 @@
 //! delivery that is let past it on the same topic; memory that grows with the backlog; a dependence of the intake on any
 //! of this.
 
+mod again;
 mod census;
 mod core;
 mod cursor;
@@ -54,6 +56,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub use again::{Again, Refused, Target};
+pub use headers::Replay;
 pub use letter::Letter;
 pub use producer::{
     Action, DEAD_LETTER_REASONS, Delivery, DeliveryError, INVALID, PURGED, Producer, Receipt, SendError, TOO_LARGE,

@@ -12,6 +12,7 @@ mod dead_letters;
 mod duplicates;
 mod harness;
 mod killed;
+mod letters;
 mod look;
 mod proof;
 mod sdks;

@@ -1,0 +1,268 @@
+//! `retell-bridge dead-letters list | show | retry`: what no topic took, which lies in `<dir>/dead/`.
+//!
+//! In: a folder, a choice of letters, for `retry` the settings of Kafka. Out: letters, without their bodies unless asked;
+//! letters on their topics. Never happens: a letter that leaves the folder before Kafka has confirmed it; a letter sent
+//! that was not named.
+
+mod told;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+
+use super::choice::{Choice, Chosen};
+use super::settings::Settings;
+use super::{Usage, output};
+use crate::config::Config;
+use crate::event::Event;
+use crate::journal::storage::Disk;
+use crate::kafka::KafkaProducer;
+use crate::letters::{self, Kept, StaysError};
+use crate::publisher::{Again, Router};
+
+/// How long Kafka may be silent before `retry` gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// List, show or send again what was set aside: too large for its topic, or invalid.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Two lines for each letter that lies in the folder: what, how large, why; its topic and key.
+    ///
+    /// Letters that the dead-letter topic took are not here but there. Damage: exit code 1.
+    #[command(after_help = "\
+Examples:
+  retell-bridge dead-letters list --dir /var/lib/retell-bridge
+  retell-bridge dead-letters list --config config.yaml --type call_analyzed --since 1d --json")]
+    List {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        choice: Choice,
+        /// One line of JSON for each letter.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything about one letter; its body only where that is asked for.
+    #[command(after_help = "\
+Examples:
+  retell-bridge dead-letters show 1234 --dir /var/lib/retell-bridge
+  retell-bridge dead-letters show 1234-9f3a01bc --body > body.json")]
+    Show {
+        /// As `list` names it, or the position alone.
+        #[arg(value_name = "ID")]
+        id: String,
+        #[command(flatten)]
+        place: Place,
+        /// Print the body alone, as it came.
+        #[arg(long, conflicts_with = "json")]
+        body: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send letters where they should have gone; those that Kafka confirms leave the folder.
+    ///
+    /// Also beside a running bridge. What Kafka refuses again stays, and the exit code is 1. The records have the ce_id,
+    /// the headers and the timestamp that they would have had.
+    #[command(after_help = "\
+Examples:
+  retell-bridge dead-letters retry 1234 --config config.yaml
+  retell-bridge dead-letters retry --all --dry-run
+  retell-bridge dead-letters retry --type call_analyzed --to-topic retell.large")]
+    Retry {
+        /// As `list` names them, or positions alone.
+        #[arg(value_name = "ID")]
+        ids: Vec<String>,
+        /// All that lie in the folder.
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+        #[command(flatten)]
+        choice: Choice,
+        #[command(flatten)]
+        place: Place,
+        /// To this topic instead.
+        #[arg(long, value_name = "TOPIC")]
+        to_topic: Option<String>,
+        /// Only say what would be sent.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(clap::Args)]
+struct Place {
+    /// The folder of the journal; without it, what `journal.dir` says.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// The folder, looked at.
+struct Folder {
+    dir: PathBuf,
+    names: Vec<String>,
+    config: Config,
+}
+
+impl Place {
+    fn open(&self) -> anyhow::Result<Folder> {
+        let config = self.settings.load_without_keys()?.config;
+        let dir = self.dir.clone().unwrap_or_else(|| config.journal_dir.clone());
+        if !dir.join("journal").is_dir() {
+            // `is_dir` is no for a folder that may not be looked into, too.
+            let shown = dir.display();
+            return Err(anyhow!("{shown} holds no journal that this user can see; name the folder of `journal.dir`"));
+        }
+        let names = letters::names(&Disk::read_only(&dir));
+        let names = names.with_context(|| format!("{}/dead cannot be listed", dir.display()))?;
+        Ok(Folder { dir, names, config })
+    }
+}
+
+impl Folder {
+    /// One letter after the other, so that memory holds one.
+    fn each(&self, meant: impl Fn(&str) -> bool) -> impl Iterator<Item = anyhow::Result<Kept>> {
+        let disk = Disk::read_only(&self.dir);
+        let names: Vec<String> = self.names.iter().filter(|name| meant(name)).cloned().collect();
+        names.into_iter().filter_map(move |name| {
+            let read = letters::read(&disk, &name).with_context(|| format!("dead/{name}.dead cannot be read"));
+            read.transpose()
+        })
+    }
+
+    fn nothing_meant(&self, id: &str) -> anyhow::Error {
+        let dir = self.dir.display();
+        anyhow!("no dead letter {id} in {dir}/dead, which holds {}; see `dead-letters list`", self.names.len())
+    }
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        Command::List { place, choice, json } => list(&place.open()?, &choice.check()?, *json),
+        Command::Show { id, place, body, json } => show(&place.open()?, id, *body, *json),
+        Command::Retry { ids, all, choice, place, to_topic, dry_run } => {
+            if ids.is_empty() && !all && choice.is_everything() {
+                let cure = "name letters, choose some (--key, --type, --since …), or say --all";
+                return Err(Usage(format!("nothing is chosen: {cure}")).into());
+            }
+            let wanted = Wanted { ids, chosen: choice.check()?, to_topic: to_topic.as_deref(), dry_run: *dry_run };
+            retry(&place.open()?, &wanted)
+        }
+    }
+}
+
+fn list(folder: &Folder, chosen: &Chosen, json: bool) -> anyhow::Result<ExitCode> {
+    let (mut count, mut bytes, mut damaged) = (0_u64, 0_u64, false);
+    for kept in folder.each(|_| true) {
+        let kept = kept?;
+        damaged |= kept.letter.is_none();
+        if !is_chosen(chosen, &kept) {
+            continue;
+        }
+        count += 1;
+        bytes += told::body(&kept).map_or(0, |body| body.len() as u64);
+        if json { output::line(told::json(&kept))? } else { output::text(&told::row(&kept))? }
+    }
+    if !json {
+        output::line(told::total(count, bytes))?;
+    }
+    Ok(if damaged { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn show(folder: &Folder, id: &str, body: bool, json: bool) -> anyhow::Result<ExitCode> {
+    let mut seen = 0;
+    for kept in folder.each(|name| letters::is_meant(id, name)) {
+        let kept = kept?;
+        seen += 1;
+        let Some(bytes) = told::body(&kept) else {
+            return Err(anyhow!("dead/{}.dead is damaged or of a newer release; keep it, and ask for help", kept.name));
+        };
+        if body {
+            let mut out = io::stdout().lock();
+            out.write_all(&bytes)?;
+            out.write_all(b"\n")?;
+            out.flush()?;
+        } else if json {
+            output::line(told::json(&kept))?;
+        } else {
+            output::text(&told::everything(&kept))?;
+        }
+    }
+    if seen == 0 { Err(folder.nothing_meant(id)) } else { Ok(ExitCode::SUCCESS) }
+}
+
+struct Wanted<'a> {
+    ids: &'a [String],
+    chosen: Chosen,
+    to_topic: Option<&'a str>,
+    dry_run: bool,
+}
+
+fn retry(folder: &Folder, wanted: &Wanted<'_>) -> anyhow::Result<ExitCode> {
+    for id in wanted.ids {
+        if !folder.names.iter().any(|name| letters::is_meant(id, name)) {
+            return Err(folder.nothing_meant(id));
+        }
+    }
+    let Config { kafka, topics, .. } = &folder.config;
+    let mut again = match wanted.dry_run {
+        true => None,
+        false => {
+            let producer = KafkaProducer::new(kafka.clone(), Vec::new())?;
+            Some(Again::new(Box::new(producer), Router::new(topics), PATIENCE))
+        }
+    };
+    let disk = Disk::new(&folder.dir).with_context(|| format!("{} cannot be used", folder.dir.display()))?;
+    let (mut sent, mut stayed) = (0_u64, 0_u64);
+    let is_named = |name: &str| wanted.ids.is_empty() || wanted.ids.iter().any(|id| letters::is_meant(id, name));
+    for kept in folder.each(is_named) {
+        let kept = kept?;
+        if !is_chosen(&wanted.chosen, &kept) {
+            continue;
+        }
+        let Some(again) = &mut again else {
+            output::line(told::would_send(&kept, wanted.to_topic))?;
+            continue;
+        };
+        match letters::send(again, &disk, &kept, wanted.to_topic) {
+            Ok(topics) => {
+                sent += 1;
+                output::line(format_args!("sent    {}  {}", letters::short(&kept.name), topics.join(", ")))?;
+            }
+            Err(error) => {
+                stayed += 1;
+                output::complain(&format!("{} stays: {error}", letters::short(&kept.name)));
+                if let StaysError::Refused(crate::publisher::Refused::Silent(_)) = error {
+                    break;
+                }
+                again.renew(false).map_err(|error| anyhow!("Kafka settings do not hold any more: {}", error.reason))?;
+            }
+        }
+    }
+    if again.is_some() {
+        output::line(format_args!("{sent} sent, {stayed} stayed"))?;
+    }
+    Ok(if stayed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What cannot be read is listed and tried where nothing is asked of its contents.
+fn is_chosen(chosen: &Chosen, kept: &Kept) -> bool {
+    let Some(letter) = &kept.letter else { return chosen.takes_unreadable() };
+    let record = &letter.record;
+    chosen.takes_place(record.position, record.received_at_ms)
+        && match Event::decode(record.payload.clone()) {
+            Ok(event) => chosen.takes_event(&event, &event.peek()),
+            Err(_) => chosen.takes_unreadable(),
+        }
+}

@@ -1,0 +1,179 @@
+//! Dead letters in words (at most 100 columns, but for long keys and topics) and as JSON. Pure.
+
+use std::fmt::Write;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use bytesize::ByteSize;
+use serde_json::{Value, json};
+
+use crate::event::{Event, Identity, Peek};
+use crate::letters::{Kept, short};
+use crate::publisher::Letter;
+
+/// What was posted; of a record that is no event, all of it. `None`: damaged.
+pub fn body(kept: &Kept) -> Option<Bytes> {
+    let record = &kept.letter.as_ref()?.record;
+    Some(Event::decode(record.payload.clone()).map_or_else(|_| record.payload.clone(), |event| event.body().clone()))
+}
+
+/// Two lines of a list.
+pub fn row(kept: &Kept) -> String {
+    let name = short(&kept.name);
+    let Some(opened) = Opened::new(kept) else {
+        return format!("{name}  damaged, or of a newer release\n");
+    };
+    let Opened { letter, .. } = &opened;
+    let (received, kind, size) = (opened.received(), opened.kind(), opened.size());
+    let (topic, key) = (letter.topic.as_deref().unwrap_or("-"), opened.key().unwrap_or("-"));
+    format!("{name}  {received}  {kind}  {size}  {}\n  {topic}  {key}\n", letter.reason)
+}
+
+/// All that is known of one but its body.
+pub fn everything(kept: &Kept) -> String {
+    let Some(opened) = Opened::new(kept) else { return row(kept) };
+    let letter = opened.letter;
+    let mut text = String::new();
+    let (topic, source) = (letter.topic.as_deref().unwrap_or("-"), opened.source().unwrap_or("-"));
+    for (name, value) in [
+        ("id", short(&kept.name)),
+        ("reason", letter.reason.clone()),
+        ("topic", topic.to_owned()),
+        ("received", opened.received()),
+        ("type", opened.kind().to_owned()),
+        ("key", opened.key().unwrap_or("-").to_owned()),
+        ("source", source.to_owned()),
+        ("size", format!("{} ({} bytes)", opened.size(), opened.body_bytes)),
+        ("ce_id", Identity(letter.record.tag).to_string()),
+        ("journal", letter.record.journal.to_string()),
+        ("position", letter.record.position.0.to_string()),
+        ("file", format!("dead/{}.dead", kept.name)),
+    ] {
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "{name:<9} {value}");
+    }
+    text
+}
+
+/// One line; names and meanings are stable.
+pub fn json(kept: &Kept) -> Value {
+    let Some(opened) = Opened::new(kept) else {
+        return json!({"id": short(&kept.name), "file": format!("dead/{}.dead", kept.name), "readable": false});
+    };
+    let Letter { reason, topic, record } = opened.letter;
+    json!({
+        "id": short(&kept.name),
+        "file": format!("dead/{}.dead", kept.name),
+        "readable": opened.event.is_some(),
+        "reason": reason,
+        "topic": topic,
+        "received": opened.received(),
+        "received_at_ms": record.received_at_ms,
+        "type": opened.kind(),
+        "key": opened.key(),
+        "source": opened.source(),
+        "body_bytes": opened.body_bytes,
+        "ce_id": Identity(record.tag).to_string(),
+        "journal": record.journal.to_string(),
+        "position": record.position.0,
+    })
+}
+
+/// The last line of a list.
+pub fn total(count: u64, bytes: u64) -> String {
+    format!("{count} dead letter(s), {}", ByteSize::b(bytes).display().iec())
+}
+
+/// A line of a dry run.
+pub fn would_send(kept: &Kept, to_topic: Option<&str>) -> String {
+    let own = kept.letter.as_ref().and_then(|letter| letter.topic.as_deref());
+    let topic = to_topic.or(own).unwrap_or("the topics of its type");
+    match kept.letter {
+        Some(_) => format!("would send  {}  {topic}", short(&kept.name)),
+        None => format!("cannot read {}", short(&kept.name)),
+    }
+}
+
+/// A letter with its event.
+struct Opened<'a> {
+    letter: &'a Letter,
+    event: Option<(Event, Peek)>,
+    body_bytes: usize,
+}
+
+impl<'a> Opened<'a> {
+    fn new(kept: &'a Kept) -> Option<Opened<'a>> {
+        let letter = kept.letter.as_ref()?;
+        let event = Event::decode(letter.record.payload.clone()).ok();
+        let body_bytes = event.as_ref().map_or(letter.record.payload.len(), |event| event.body().len());
+        let event = event.map(|event| {
+            let peek = event.peek();
+            (event, peek)
+        });
+        Some(Opened { letter, event, body_bytes })
+    }
+
+    fn kind(&self) -> &'static str {
+        self.event.as_ref().map_or("unreadable", |(_, peek)| peek.kind().name())
+    }
+
+    fn key(&self) -> Option<&str> {
+        self.event.as_ref().and_then(|(_, peek)| peek.key())
+    }
+
+    fn source(&self) -> Option<&str> {
+        self.event.as_ref().map(|(event, _)| event.source())
+    }
+
+    fn size(&self) -> String {
+        ByteSize::b(self.body_bytes as u64).display().iec().to_string()
+    }
+
+    fn received(&self) -> String {
+        let time = UNIX_EPOCH.checked_add(Duration::from_millis(self.letter.record.received_at_ms));
+        time.map_or_else(|| "-".to_owned(), |time| humantime::format_rfc3339_millis(time).to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{JournalId, Position, Record};
+
+    const BODY: &str = r#"{"event":"call_ended","call":{"call_id":"call_1","transcript":"hello"}}"#;
+
+    fn kept() -> Kept {
+        let event = Event::unsigned("default", 1_769_860_799_123, Bytes::from_static(BODY.as_bytes()));
+        let record = Record {
+            position: Position(17),
+            journal: JournalId([0xab; 16]),
+            tag: [7; 16],
+            received_at_ms: 1_769_860_799_123,
+            payload: Bytes::from(event.encode().concat()),
+        };
+        let letter = Letter { reason: "too_large".into(), topic: Some("retell.call_ended".into()), record };
+        Kept { name: format!("{}-00000000000000000017-9f3a01bc", "ab".repeat(16)), letter: Some(letter) }
+    }
+
+    #[test]
+    fn a_letter_is_told_in_two_lines_without_its_contents() {
+        let row = row(&kept());
+        let first = format!("17-9f3a01bc  2026-01-31T11:59:59.123Z  call_ended  {} B  too_large\n", BODY.len());
+        assert_eq!(row, format!("{first}  retell.call_ended  call_1\n"));
+        let all = everything(&kept());
+        assert!(all.contains("reason    too_large\n") && all.contains("source    default\n"), "{all}");
+        assert!(all.lines().all(|line| line.len() <= 100) && !all.contains("hello"), "{all}");
+        assert_eq!(body(&kept()).as_deref(), Some(BODY.as_bytes()));
+    }
+
+    #[test]
+    fn as_json_it_is_one_line_with_stable_names_and_says_whether_it_can_be_read() {
+        let json = json(&kept());
+        assert_eq!(json["id"], "17-9f3a01bc");
+        assert_eq!((&json["topic"], &json["key"]), (&json!("retell.call_ended"), &json!("call_1")));
+        assert!(!json.to_string().contains("hello"));
+        let damaged = Kept { letter: None, ..kept() };
+        assert_eq!(super::json(&damaged)["readable"], false);
+        assert!(super::row(&damaged).contains("damaged"));
+    }
+}

@@ -1,0 +1,122 @@
+//! Dead letters that lie in `<dir>/dead/`: found, and sent again.
+//!
+//! In: the folder; for sending an [`Again`] of the caller's own. Out: letters in order of position; a letter that Kafka has
+//! confirmed on its topic leaves the folder. Never happens: a letter removed before that; one that cannot be read removed
+//! at all.
+//!
+//! No lock is taken, so that a running bridge and a command may both send a letter: its name stands for one delivery, so
+//! whichever removes it has seen that delivery confirmed, and the second copy has the same `ce_id`.
+
+mod retrying;
+
+use std::io;
+
+pub use retrying::{Post, Retrying};
+
+use crate::event::Event;
+use crate::journal::storage::Disk;
+use crate::journal::{DeadLetterError, Record, dead};
+use crate::publisher::{Again, Letter, Refused, Target};
+
+/// One file of the folder.
+pub struct Kept {
+    pub name: String,
+    /// `None`: damaged, or of a newer release.
+    pub letter: Option<Letter>,
+}
+
+/// Why a letter still lies in the folder.
+#[derive(Debug, thiserror::Error)]
+pub enum StaysError {
+    /// Nothing was sent, or not all of it was confirmed.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Nothing was sent.
+    #[error("it is no event that this release can read; try it with the release that took it, or a newer one")]
+    Unreadable,
+    /// It is on its topic, and will be once more.
+    #[error("it was sent, and its file cannot be removed: {0}")]
+    NotRemoved(DeadLetterError),
+}
+
+/// Names of all letters, sorted by journal and position; a folder that is not there holds none.
+pub fn names(disk: &Disk) -> io::Result<Vec<String>> {
+    match dead::list(disk) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        other => other,
+    }
+}
+
+/// One letter; `None` where it has been removed meanwhile.
+pub fn read(disk: &Disk, name: &str) -> io::Result<Option<Kept>> {
+    let letter = match dead::read(disk, name) {
+        Ok(payload) => Letter::decode(payload),
+        Err(DeadLetterError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(DeadLetterError::Io(error)) => return Err(error),
+        Err(_) => None,
+    };
+    Ok(Some(Kept { name: name.to_owned(), letter }))
+}
+
+/// How a letter is named to people: position, and the start of its topic's hash where one event has two letters.
+pub fn short(name: &str) -> String {
+    let mut parts = name.split('-').skip(1);
+    match (parts.next().map(str::parse::<u64>), parts.next()) {
+        (Some(Ok(position)), Some(topic)) => format!("{position}-{topic}"),
+        _ => name.to_owned(),
+    }
+}
+
+/// Whether `id` means the letter of that name: its name, its short name, or its position.
+pub fn is_meant(id: &str, name: &str) -> bool {
+    let short = short(name);
+    id == name || id == short || short.split_once('-').is_some_and(|(position, _)| position == id)
+}
+
+/// Sends a letter where it should have gone, or to `to`, and removes it once that is confirmed; the topics that have it.
+pub fn send(again: &mut Again, disk: &Disk, kept: &Kept, to: Option<&str>) -> Result<Vec<String>, StaysError> {
+    let letter = kept.letter.as_ref().ok_or(StaysError::Unreadable)?;
+    let topics = match to {
+        Some(to) => vec![to.to_owned()],
+        None => targets(again, letter)?,
+    };
+    for topic in &topics {
+        again.send(&letter.record, Target { topic, replay: None })?;
+    }
+    again.finish()?;
+    match dead::remove(disk, &kept.name) {
+        Err(DeadLetterError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(topics),
+        Err(error) => Err(StaysError::NotRemoved(error)),
+        Ok(()) => Ok(topics),
+    }
+}
+
+/// Where it should have gone; a record that an earlier release could not read goes where its event belongs.
+fn targets(again: &Again, letter: &Letter) -> Result<Vec<String>, StaysError> {
+    let Record { payload, .. } = &letter.record;
+    let event = Event::decode(payload.clone()).map_err(|_| StaysError::Unreadable)?;
+    if let Some(topic) = &letter.topic {
+        return Ok(vec![topic.clone()]);
+    }
+    let router = again.router();
+    let route = router.route(event.source(), &event.peek());
+    Ok(std::iter::once(route.own).chain(route.all).map(|topic| router.topics()[topic].to_string()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_is_meant_by_its_name_its_short_name_and_its_position() {
+        let name = format!("{}-00000000000000000017-9f3a01bc", "ab".repeat(16));
+        assert_eq!(short(&name), "17-9f3a01bc");
+        for id in [name.as_str(), "17-9f3a01bc", "17"] {
+            assert!(is_meant(id, &name), "{id}");
+        }
+        for id in ["1", "7", "17-", "9f3a01bc", ""] {
+            assert!(!is_meant(id, &name), "{id}");
+        }
+        assert_eq!(short("by hand"), "by hand");
+    }
+}
