@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Usage;
 use crate::config::nearest;
-use crate::event::{Event, Kind, Peek};
+use crate::event::{Event, Identity, Kind, Peek};
 use crate::journal::Position;
 use crate::journal::browse::Wanted;
 
@@ -18,6 +18,9 @@ pub struct Choice {
     /// Events with this key: a call_id or chat_id. May be repeated.
     #[arg(long = "key", value_name = "ID")]
     keys: Vec<String>,
+    /// The event with this id: its ce_id, or the X-Event-Id of its answer. May be repeated.
+    #[arg(long = "id", value_name = "HEX", value_parser = parse_id)]
+    ids: Vec<Identity>,
     /// Events of this type; `other`: of none that is known. May be repeated.
     #[arg(long = "type", value_name = "TYPE", value_parser = parse_kind)]
     kinds: Vec<Kind>,
@@ -87,17 +90,19 @@ impl Chosen {
 
     /// Whether an event is meant; `peek` is its own. Its place is asked separately.
     pub fn takes_event(&self, event: &Event, peek: &Peek) -> bool {
-        let Choice { keys, kinds, sources, .. } = &self.choice;
+        let Choice { keys, kinds, sources, ids, .. } = &self.choice;
         let has_key = || peek.key().is_some_and(|own| keys.iter().any(|key| key == own));
         (keys.is_empty() || has_key())
             && (kinds.is_empty() || kinds.contains(&peek.kind()))
             && (sources.is_empty() || sources.iter().any(|source| source == event.source()))
+            // Last: it takes a hash of the body.
+            && (ids.is_empty() || ids.contains(&event.identity(peek)))
     }
 
     /// Whether a record that is no readable event is meant: only where nothing is asked of its contents.
     pub fn takes_unreadable(&self) -> bool {
-        let Choice { keys, kinds, sources, .. } = &self.choice;
-        keys.is_empty() && kinds.is_empty() && sources.is_empty()
+        let Choice { keys, kinds, sources, ids, .. } = &self.choice;
+        keys.is_empty() && kinds.is_empty() && sources.is_empty() && ids.is_empty()
     }
 }
 
@@ -110,6 +115,13 @@ pub fn parse_kind(text: &str) -> Result<Kind, String> {
     let names = Kind::KNOWN.into_iter().chain([Kind::Test, Kind::Other]).map(Kind::name);
     let nearest = nearest(text, names).unwrap_or_default();
     Err(format!("no type that is known; did you mean {nearest}? All that are not known: other"))
+}
+
+fn parse_id(text: &str) -> Result<Identity, String> {
+    // The only other texts that are read as 128 bits have a sign or fewer digits.
+    let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u128::from_str_radix(text, 16).ok().filter(|_| is_hex);
+    number.map(|number| Identity(number.to_be_bytes())).ok_or_else(|| "no id: they are 32 hex digits".to_owned())
 }
 
 /// An age or a time in UTC, not in the future.
@@ -185,6 +197,15 @@ mod tests {
     }
 
     #[test]
+    fn an_event_is_chosen_by_its_id_as_it_is_shown() {
+        let event = Event::unsigned("default", 5, Bytes::from_static(ENDED.as_bytes()));
+        let id = event.identity(&event.peek()).to_string();
+        assert!(takes(&format!("--id {id}"), ENDED) && takes(&format!("--id {}", id.to_uppercase()), ENDED));
+        assert!(!takes(&format!("--id {id}"), NEW));
+        assert!(!chosen(&format!("--id {id}")).unwrap().takes_unreadable());
+    }
+
+    #[test]
     fn a_record_that_is_no_event_is_meant_where_nothing_is_asked_of_its_contents() {
         assert!(chosen("--position 3..").unwrap().takes_unreadable());
         assert!(!chosen("--key c1").unwrap().takes_unreadable());
@@ -213,6 +234,7 @@ mod tests {
             ("--since 1h --until 2h", "--since is not before --until"),
             ("--since 2999-01-01", "lies in the future"),
             ("--since yesterday", "neither an age nor a time in UTC"),
+            ("--id 12", "32 hex digits"),
             ("--position 5..3", "the first is behind the last"),
             ("--position 0", "`0` is no position"),
             ("--position ..3", "`` is no position"),

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -61,6 +62,12 @@ pub fn raw_line(bytes: &[u8]) -> io::Result<()> {
     out.write_all(bytes)?;
     out.write_all(b"\n")?;
     out.flush()
+}
+
+/// Unix milliseconds as RFC 3339 in UTC; `None` beyond the year 9999, of which there is no such text.
+pub fn rfc3339(unix_ms: u64) -> Option<String> {
+    let is_known = unix_ms <= 253_402_300_799_999;
+    is_known.then(|| humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(unix_ms)).to_string())
 }
 
 /// Whether the reader of stdout has left, for a command that has nothing to write for long.

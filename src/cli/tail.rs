@@ -31,7 +31,7 @@ const ALL: &str = "all";
 ///
 /// Without TYPE all topics of the settings but `topics.all`. Needs the right Read on them and no group; commits nothing.
 /// A line: time of receipt in UTC, topic, partition/offset, size, begin of the ce_id, key, and why it is unrecognized or a
-/// dead letter.
+/// dead letter. Partitions are read side by side: lines are in order within each.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -78,7 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let is_ending = end_at_signal()?;
     let mut reader = Reader::new(&config.kafka)?;
     let topics = add(&mut reader, wanted, args.start(), &is_ending)?;
-    output::complain(&format!("reading {} topics on {}{}", topics.len(), config.kafka.brokers, args.from()));
+    output::complain(&format!("reading {} topic(s) on {}{}", topics.len(), config.kafka.brokers, args.from()));
     let width = topics.iter().map(|topic| topic.chars().count()).max().unwrap_or_default();
     let mut left = args.max.unwrap_or(u64::MAX);
     let mut told_trouble = false;

@@ -118,6 +118,7 @@ impl Reader {
         }
         if times.count() > 0 {
             let found = self.consumer.offsets_for_times(times, ASK_FOR).map_err(failed)?;
+            found.elements().iter().try_for_each(|place| place.error()).map_err(failed)?;
             self.move_to(&found);
         }
         self.forget_read();

@@ -72,6 +72,12 @@ fn an_event_is_found_by_its_key_beside_the_running_bridge_and_waits_without_kafk
     assert_eq!(lines[1]["lanes"][0]["state"], "waiting");
     assert_eq!(lines[1]["body_bytes"], events[3].body.len());
 
+    let id = lines[1]["id"].as_str().expect("it has an id");
+    let by_id = find(&dir, &["--id", id, "--json"]).lines();
+    assert_eq!((by_id.len(), &by_id[0]["position"]), (1, &lines[1]["position"]));
+    // Without the bridge's settings nobody can say which topic it waits for.
+    assert_eq!(by_id[0]["lanes"][0]["state"], "unknown");
+
     let ended = find(&dir, &["--type", "call_ended", "--since", "1h", "--position", "3..", "--json"]);
     assert_eq!(ended.lines().iter().map(|line| line["position"].as_u64()).collect::<Vec<_>>(), [Some(4), Some(6)]);
     bridge.kill();
@@ -96,7 +102,7 @@ fn what_is_not_there_is_told_with_where_was_looked_and_1() {
     let (mut bridge, _) = scene("absent.");
     let ran = find(&bridge.journal_dir(), &["--key", "call_nobody"]);
     assert_eq!((ran.code, ran.stdout.len(), ran.stderr.lines().count()), (Some(1), 0, 1), "{}", ran.stderr);
-    assert!(ran.stderr.contains("not found among positions 1 to 6"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("not found among positions 1 to 6, the oldest looked at received 2"), "{}", ran.stderr);
     bridge.kill();
 }
 
@@ -114,6 +120,27 @@ fn damage_is_told_with_the_positions_that_it_costs_and_the_rest_is_found() {
     assert_eq!((ran.code, ran.lines().len()), (Some(0), 5), "{}", ran.stderr);
     assert!(ran.stderr.contains("damage in segment 1") && ran.stderr.contains("position 1 is lost"), "{}", ran.stderr);
     assert_eq!(files(&dir), before, "a look changes nothing");
+}
+
+#[test]
+fn what_lay_in_the_quarantine_already_is_told_where_it_may_be_what_is_meant() {
+    let (mut bridge, _) = scene("aside.");
+    let dir = bridge.journal_dir();
+    // Of a segment that is gone: positions 40 to 42, put aside in 2020.
+    let name = format!("quarantine/{:020}-{:012}-{:020}-{:020}-{}.bytes", 9, 4096, 40, 43, 1_580_000_000_000_u64);
+    fs::write(dir.join(name), b"broken").expect("the test's folder can be written");
+    for (words, code, is_told) in [
+        (&["--position", "41"][..], 1, true),
+        (&["--key", "call_nobody"], 1, true),
+        (&["--key", "call_nobody", "--since", "1h"], 1, false),
+        (&["--position", "2"], 0, false),
+        (&["--type", "call_ended"], 0, true),
+    ] {
+        let ran = find(&dir, words);
+        let told = ran.stderr.contains("has cost 3 event(s), positions 40 to 42 (6 bytes kept)");
+        assert_eq!((ran.code, told), (Some(code), is_told), "{words:?}: {}", ran.stderr);
+    }
+    bridge.kill();
 }
 
 fn files(dir: &Path) -> Vec<(String, u64)> {

@@ -101,6 +101,10 @@ fn an_event_waits_until_its_topic_is_there_and_is_settled_when_tail_shows_it() {
         assert_eq!((&line["lanes"][0]["topic"], &line["received"]), (&record["topic"], &record["time"]));
     }
     assert_eq!((found.len(), shown.len()), (2, 2));
+    let mut without_settings = Command::new(tools::binary("retell-bridge"));
+    without_settings.args(["journal", "find", "--json"]).arg(bridge.journal_dir());
+    let lane = &lines(&without_settings.output().expect("the binary can be run"))[1]["lanes"][0];
+    assert_eq!((&lane["state"], &lane["topic"]), (&json!("settled"), &Value::Null), "every lane is past it");
     let published = events_told(&bridge, "event published");
     for line in &found {
         let told = published.iter().find(|told| told["id"] == line["id"]).expect("each has its line");
@@ -108,6 +112,21 @@ fn an_event_waits_until_its_topic_is_there_and_is_settled_when_tail_shows_it() {
         assert!(told["after_ms"].is_u64());
     }
     assert_eq!((published.len(), events_told(&bridge, "event kept").len()), (2, 2));
+    bridge.stop_cleanly();
+}
+
+#[test]
+fn an_event_that_no_topic_takes_is_told_as_set_aside_with_the_reason() {
+    let kafka = Kafka::shared();
+    kafka.create_topic("toolarge.call_analyzed", 1, &[("max.message.bytes", "100000")]);
+    let source = Source::new("default", "/webhook", "toolarge.");
+    let mut bridge = Bridge::start(Settings::new(&kafka.brokers(), &[&source]));
+    let event = Maker::new(25).sized(&source, "call_analyzed", "cidmklarge", false, 300_000);
+    assert!(Sender::to(&bridge).send(&event));
+    wait_fate(&bridge, &event, "dead_letter");
+    let found = run(&bridge, &["journal", "find", "--key", "cidmklarge"]);
+    let text = String::from_utf8(found.stdout).expect("it is text");
+    assert!(text.contains("  set aside toolarge.call_analyzed  (too_large; see dead-letters)"), "{text}");
     bridge.stop_cleanly();
 }
 
@@ -148,7 +167,7 @@ fn from_now_on_tail_shows_what_arrives_until_it_is_interrupted() {
     wait_fate(&bridge, &ended, "settled");
     let printed: Arc<Lines> = Arc::default();
     let mut tail = Process::start(command(&bridge, &["tail", "--json"]), Arc::clone(&printed)).expect("it can be run");
-    let is_reading = |line: &str| line.contains("reading 15 topics").then_some(());
+    let is_reading = |line: &str| line.contains("reading 15 topic(s)").then_some(());
     printed.find(0, PATIENCE, is_reading).expect("it says when it has its places");
     let event = Maker::new(24).event(&source, "call_analyzed", "cidmkafter", false);
     assert!(Sender::to(&bridge).send(&event));

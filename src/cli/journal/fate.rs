@@ -21,7 +21,9 @@ pub enum Fate {
     Waiting,
     /// It lies in `<dir>/dead/`, for this reason.
     DeadLetter(String),
-    /// The checkpoint has no lane of this name, or one that took something else.
+    /// Settled, though these settings may not have the topic's name: every lane that the journal had is past it.
+    Passed,
+    /// The checkpoint has no lane of this name, or one that took something else, and not every lane is past it.
     Unknown,
 }
 
@@ -105,12 +107,13 @@ impl Fates {
         // Positions go on from one identity of a journal to the next, so that the checkpoint speaks of both.
         let lanes = self.checkpoint.as_ref().map_or(&[][..], |checkpoint| &checkpoint.lanes);
         let lane = lanes.iter().find(|lane| lane.topic == name);
-        let fate = match lane {
-            Some(lane) if lane.takes != self.router.takes(topic) => Fate::Unknown,
+        let is_passed = lanes.iter().all(|lane| record.position < lane.position);
+        let fate = match lane.filter(|lane| lane.takes == self.router.takes(topic)) {
             Some(lane) if record.position < lane.position => Fate::Settled,
             Some(_) => Fate::Waiting,
             // Nothing of this journal has ever been settled.
             None if lanes.is_empty() => Fate::Waiting,
+            None if is_passed => Fate::Passed,
             None => Fate::Unknown,
         };
         LaneFate { topic: name, fate }

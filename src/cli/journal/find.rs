@@ -19,7 +19,7 @@ use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::journal::browse::{Browse, Seen};
 use crate::journal::storage::Disk;
-use crate::journal::{Position, Record};
+use crate::journal::{Position, Quarantined, Record};
 use crate::publisher::Letter;
 
 /// Arguments of `journal find`.
@@ -52,7 +52,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Dead letters first: one that is sent again meanwhile is then seen rather than missed.
     let fates = Fates::new(&config.topics, &disk);
     let browse = Browse::open(&disk).map_err(unreadable)?;
-    let mut search = Search { args, chosen, fates: fates.with_checkpoint(browse.checkpoint()), found: 0, failed: None };
+    let fates = fates.with_checkpoint(browse.checkpoint());
+    let mut search = Search { args, chosen, fates, found: 0, oldest_ms: None, lost: Vec::new(), failed: None };
     search.fates.damaged.iter().for_each(|name| {
         output::complain(&format!("dead/{name}.dead is damaged or of a newer release; keep it, and ask for help"));
     });
@@ -61,10 +62,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(failed) = search.failed {
         return Err(failed.into());
     }
+    if let Some(quarantined) = search.quarantined(browse.quarantined()) {
+        output::complain(&quarantined);
+    }
     if search.found > 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    output::complain(&not_found(&held, &browse));
+    output::complain(&not_found(&held, search.oldest_ms));
     Ok(ExitCode::FAILURE)
 }
 
@@ -73,12 +77,19 @@ struct Search<'a> {
     chosen: Chosen,
     fates: Fates,
     found: u64,
+    /// Of all that was read.
+    oldest_ms: Option<u64>,
+    /// Positions that were told as lost.
+    lost: Vec<Range<u64>>,
     /// Nobody reads any more.
     failed: Option<io::Error>,
 }
 
 impl Search<'_> {
     fn see(&mut self, seen: Seen) -> ControlFlow<()> {
+        if let Seen::Record(record) = &seen {
+            self.oldest_ms = Some(self.oldest_ms.map_or(record.received_at_ms, |ms| ms.min(record.received_at_ms)));
+        }
         match seen {
             Seen::Record(record) if self.chosen.takes_place(record.position, record.received_at_ms) => {
                 self.take(&record, None)
@@ -86,9 +97,32 @@ impl Search<'_> {
             Seen::Record(_) => ControlFlow::Continue(()),
             Seen::Damage { segment, positions, what } => {
                 output::complain(&format!("damage in segment {segment}: {what}{}", lost(&positions)));
+                self.lost.push(positions);
                 ControlFlow::Continue(())
             }
         }
+    }
+
+    /// What earlier damage has cost that may be meant, and was not told yet.
+    fn quarantined(&self, copies: &[Quarantined]) -> Option<String> {
+        let wanted = self.chosen.wanted();
+        let may_be_meant = |copy: &&Quarantined| {
+            let Range { start, end } = copy.positions;
+            let is_told = self.lost.iter().any(|lost| lost.start <= start && end <= lost.end);
+            let is_wanted = start < wanted.positions.end.0 && end > wanted.positions.start.0;
+            // What came later than the damage was found is not in it.
+            start < end && is_wanted && copy.kept_at_ms >= wanted.received_ms.start && !is_told
+        };
+        let copies: Vec<&Quarantined> = copies.iter().filter(may_be_meant).collect();
+        let first = copies.iter().map(|copy| copy.positions.start).min()?;
+        let last = copies.iter().map(|copy| copy.positions.end).max()?.saturating_sub(1);
+        let (events, bytes) = copies.iter().fold((0, 0), |(events, bytes), copy| {
+            (events + (copy.positions.end - copy.positions.start), bytes + copy.bytes)
+        });
+        Some(format!(
+            "quarantine: damage of earlier days has cost {events} event(s), positions {first} to {last} ({bytes} bytes \
+             kept); what is meant may have been among them"
+        ))
     }
 
     /// Dead letters whose record the journal holds no longer.
@@ -141,19 +175,15 @@ fn lost(positions: &Range<u64>) -> String {
 }
 
 /// Where was looked, and where the event may be.
-fn not_found(held: &Range<Position>, browse: &Browse) -> String {
+fn not_found(held: &Range<Position>, oldest_ms: Option<u64>) -> String {
+    let oldest = oldest_ms.and_then(output::rfc3339);
+    let oldest = oldest.map_or_else(String::new, |oldest| format!(", the oldest looked at received {oldest}"));
     let place = match held.is_empty() {
         true => "the journal is empty".to_owned(),
-        false => format!("not found among positions {} to {}", held.start.0, held.end.0 - 1),
-    };
-    let costs_positions = |copy: &&crate::journal::Quarantined| !copy.positions.is_empty();
-    let quarantined: u64 = browse.quarantined().iter().filter(costs_positions).map(|copy| copy.bytes).sum();
-    let quarantine = match quarantined {
-        0 => String::new(),
-        bytes => format!("; damage has cost positions before ({bytes} bytes in quarantine)"),
+        false => format!("not found among positions {} to {}{oldest}", held.start.0, held.end.0 - 1),
     };
     format!(
-        "{place}{quarantine}; what was published leaves the journal after journal.retention and stays on its topics as \
-         long as they keep it"
+        "{place}; what was published leaves the journal after journal.retention and stays on its topics as long as they \
+         keep it: `tail --since`"
     )
 }

@@ -1,13 +1,12 @@
 //! An event that was found, in words (at most 100 columns) and as JSON. Pure.
 
 use std::fmt::Write;
-use std::time::{Duration, UNIX_EPOCH};
 
 use bytesize::ByteSize;
 use serde_json::{Value, json};
 
 use super::fate::Fate;
-use crate::cli::output::printable;
+use crate::cli::output::{printable, rfc3339};
 use crate::event::{Event, Identity, Peek};
 use crate::journal::Record;
 
@@ -71,6 +70,7 @@ impl<'a> Found<'a> {
                 Fate::DeadLetter(reason) => Some(reason),
                 _ => None,
             };
+            let topic = Some(topic).filter(|topic| !topic.is_empty() && *fate != Fate::Passed);
             json!({"topic": topic, "state": fate.name(), "reason": reason})
         });
         json!({
@@ -100,15 +100,14 @@ impl<'a> Found<'a> {
     }
 
     fn received(&self) -> String {
-        let time = UNIX_EPOCH.checked_add(Duration::from_millis(self.record.received_at_ms));
-        time.map_or_else(|| "-".to_owned(), |time| humantime::format_rfc3339_millis(time).to_string())
+        rfc3339(self.record.received_at_ms).unwrap_or_else(|| "-".to_owned())
     }
 }
 
 impl Fate {
     fn word(&self) -> &'static str {
         match self {
-            Fate::Settled => "settled",
+            Fate::Settled | Fate::Passed => "settled",
             Fate::Waiting => "waiting",
             Fate::DeadLetter(_) => "set aside",
             Fate::Unknown => "unknown",
@@ -127,6 +126,7 @@ impl Fate {
         match self {
             Fate::Settled | Fate::Waiting => String::new(),
             Fate::DeadLetter(reason) => format!("  ({reason}; see dead-letters)"),
+            Fate::Passed => "  (or by another name: every lane of the journal is past it)".to_owned(),
             Fate::Unknown => "  (no such lane; give the bridge's own --config)".to_owned(),
         }
     }
@@ -177,7 +177,9 @@ mod tests {
         let record = record(ENDED);
         let mut found = Found::new(&record);
         found.lanes = vec![lane(Fate::Waiting), lane(Fate::DeadLetter("too_large".into()))];
+        found.lanes.push(lane(Fate::Passed));
         let json = found.json();
+        assert_eq!(json["lanes"][2], json!({"topic": null, "state": "settled", "reason": null}));
         assert_eq!(json["lanes"][0], json!({"topic": "retell.call_ended", "state": "waiting", "reason": null}));
         assert_eq!(json["lanes"][1]["state"], "dead_letter");
         assert_eq!(

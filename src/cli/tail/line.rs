@@ -1,10 +1,8 @@
 //! A record of a topic as one line of text (at most 100 columns) or of JSON. Pure.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use serde_json::{Value, json};
 
-use crate::cli::output::printable;
+use crate::cli::output::{printable, rfc3339};
 use crate::cli::samples::show_bytes;
 use crate::kafka::consumer::TopicRecord;
 
@@ -54,10 +52,7 @@ pub fn json(record: &TopicRecord) -> Value {
 
 /// RFC 3339 in UTC.
 fn time(record: &TopicRecord) -> Option<String> {
-    let unix_ms = u64::try_from(record.timestamp_ms?).ok()?;
-    // Beyond the year 9999 there is no such text, and its writer would panic.
-    let known = unix_ms <= 253_402_300_799_999;
-    known.then(|| humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(unix_ms)).to_string())
+    rfc3339(u64::try_from(record.timestamp_ms?).ok()?)
 }
 
 /// Of `2026-01-31T11:59:59.123Z` what tells two records apart: `01-31 11:59:59Z`.
