@@ -20,7 +20,7 @@ pub struct Choice {
     keys: Vec<String>,
     /// The event with this id: its ce_id, or the X-Event-Id of its answer. May be repeated.
     #[arg(long = "id", value_name = "HEX", value_parser = parse_id)]
-    ids: Vec<Identity>,
+    event_ids: Vec<Identity>,
     /// Events of this type; `other`: of none that is known. May be repeated.
     #[arg(long = "type", value_name = "TYPE", value_parser = parse_kind)]
     kinds: Vec<Kind>,
@@ -57,8 +57,8 @@ pub struct Chosen {
 impl Choice {
     /// Whether nothing at all was typed.
     pub fn is_everything(&self) -> bool {
-        let Choice { keys, kinds, sources, since, until, positions } = self;
-        let no_names = keys.is_empty() && kinds.is_empty() && sources.is_empty();
+        let Choice { keys, event_ids, kinds, sources, since, until, positions } = self;
+        let no_names = keys.is_empty() && event_ids.is_empty() && kinds.is_empty() && sources.is_empty();
         no_names && since.is_none() && until.is_none() && positions.is_none()
     }
 
@@ -90,19 +90,19 @@ impl Chosen {
 
     /// Whether an event is meant; `peek` is its own. Its place is asked separately.
     pub fn takes_event(&self, event: &Event, peek: &Peek) -> bool {
-        let Choice { keys, kinds, sources, ids, .. } = &self.choice;
+        let Choice { keys, kinds, sources, event_ids, .. } = &self.choice;
         let has_key = || peek.key().is_some_and(|own| keys.iter().any(|key| key == own));
         (keys.is_empty() || has_key())
             && (kinds.is_empty() || kinds.contains(&peek.kind()))
             && (sources.is_empty() || sources.iter().any(|source| source == event.source()))
             // Last: it takes a hash of the body.
-            && (ids.is_empty() || ids.contains(&event.identity(peek)))
+            && (event_ids.is_empty() || event_ids.contains(&event.identity(peek)))
     }
 
     /// Whether a record that is no readable event is meant: only where nothing is asked of its contents.
     pub fn takes_unreadable(&self) -> bool {
-        let Choice { keys, kinds, sources, ids, .. } = &self.choice;
-        keys.is_empty() && kinds.is_empty() && sources.is_empty() && ids.is_empty()
+        let Choice { keys, kinds, sources, event_ids, .. } = &self.choice;
+        keys.is_empty() && kinds.is_empty() && sources.is_empty() && event_ids.is_empty()
     }
 }
 
