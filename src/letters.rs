@@ -10,13 +10,18 @@
 mod retrying;
 
 use std::io;
+use std::time::Duration;
 
 pub use retrying::{Post, Retrying};
 
 use crate::event::Event;
 use crate::journal::storage::Disk;
 use crate::journal::{DeadLetterError, Record, dead};
-use crate::publisher::{Again, Letter, Refused, Target};
+use crate::kafka::{KafkaProducer, Options, SettingsError};
+use crate::publisher::{Again, Letter, Refused, Router, Target, Topics};
+
+/// How long Kafka may be silent before a command gives up.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One file of the folder.
 pub struct Kept {
@@ -89,6 +94,36 @@ pub fn send(again: &mut Again, disk: &Disk, kept: &Kept, to: Option<&str>) -> Re
         Err(error) => Err(StaysError::NotRemoved(error)),
         Ok(()) => Ok(topics),
     }
+}
+
+/// Sends all of them; those that stay, with the reason. A Kafka that does not answer is asked once.
+pub fn send_all(disk: &Disk, kafka: Options, topics: &Topics) -> Result<Vec<(String, StaysError)>, SendAllError> {
+    let mut stayed = Vec::new();
+    let names = names(disk)?;
+    if names.is_empty() {
+        return Ok(stayed);
+    }
+    let mut again = Again::new(Box::new(KafkaProducer::new(kafka, Vec::new())?), Router::new(topics), PATIENCE);
+    for name in names {
+        let Some(kept) = read(disk, &name)? else { continue };
+        if let Err(error) = send(&mut again, disk, &kept, None) {
+            let is_silent = matches!(error, StaysError::Refused(Refused::Silent(_)));
+            stayed.push((name, error));
+            if is_silent || again.renew(false).is_err() {
+                break;
+            }
+        }
+    }
+    Ok(stayed)
+}
+
+/// Why letters cannot be tried at all.
+#[derive(Debug, thiserror::Error)]
+pub enum SendAllError {
+    #[error("the folder of dead letters cannot be read: {0}")]
+    Folder(#[from] io::Error),
+    #[error(transparent)]
+    Kafka(#[from] SettingsError),
 }
 
 /// Where it should have gone; a record that an earlier release could not read goes where its event belongs.

@@ -312,6 +312,12 @@ impl Metrics {
         self.oldest_unpublished.with_label_values(&[topic]).set(oldest_age.as_secs_f64());
     }
 
+    /// Deliveries that wait, of all lanes together.
+    pub fn backlog_events(&self, topics: &[String]) -> u64 {
+        let waiting = |topic: &String| self.backlog_events.with_label_values(&[topic.as_str()]).get();
+        topics.iter().map(|topic| u64::try_from(waiting(topic)).unwrap_or(0)).sum()
+    }
+
     /// Bytes in the journal from the oldest unsettled record on.
     pub fn set_backlog_bytes(&self, bytes: u64) {
         self.backlog_bytes.set(saturated(bytes));

@@ -9,6 +9,8 @@
 //!
 //! Never happens: an answer before recovery is done; a start that waits for Kafka; a stop that drops a request under way.
 
+pub mod drain;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

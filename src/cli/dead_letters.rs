@@ -9,7 +9,6 @@ mod told;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
@@ -22,9 +21,6 @@ use crate::journal::storage::Disk;
 use crate::kafka::KafkaProducer;
 use crate::letters::{self, Kept, StaysError};
 use crate::publisher::{Again, Router};
-
-/// How long Kafka may be silent before `retry` gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// List, show or send again what was set aside: too large for its topic, or invalid.
 #[derive(clap::Args)]
@@ -220,7 +216,7 @@ fn retry(folder: &Folder, wanted: &Wanted<'_>) -> anyhow::Result<ExitCode> {
         true => None,
         false => {
             let producer = KafkaProducer::new(kafka.clone(), Vec::new())?;
-            Some(Again::new(Box::new(producer), Router::new(topics), PATIENCE))
+            Some(Again::new(Box::new(producer), Router::new(topics), letters::PATIENCE))
         }
     };
     let disk = Disk::new(&folder.dir).with_context(|| format!("{} cannot be used", folder.dir.display()))?;

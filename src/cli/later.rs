@@ -21,22 +21,9 @@ pub struct Replay {
     rest: Rest,
 }
 
-/// Publish all that a journal holds, without an intake. Not in this release.
-#[derive(clap::Args)]
-#[command(after_help = "Example:\n  retell-bridge drain /var/lib/retell-bridge")]
-pub struct Drain {
-    #[command(flatten)]
-    rest: Rest,
-}
-
 /// Refuses `replay`.
 pub fn replay() -> anyhow::Result<ExitCode> {
     refuse("replay", "until then consumers read their topics again from an earlier offset")
-}
-
-/// Refuses `drain`.
-pub fn drain() -> anyhow::Result<ExitCode> {
-    refuse("drain", "until then run `serve` on that journal, with no traffic sent to it, until nothing waits")
 }
 
 /// Refuses `config check --online`.

@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod dead_letters;
 mod dev;
+mod drain;
 mod health;
 mod journal;
 mod key;
@@ -72,7 +73,7 @@ enum Command {
     Journal(journal::Args),
     DeadLetters(dead_letters::Args),
     Replay(later::Replay),
-    Drain(later::Drain),
+    Drain(drain::Args),
     Health(health::Args),
     Version(version::Args),
     Completions(completions::Args),
@@ -123,7 +124,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Journal(args) => journal::run(args),
         Command::DeadLetters(args) => dead_letters::run(args),
         Command::Replay(_) => later::replay(),
-        Command::Drain(_) => later::drain(),
+        Command::Drain(args) => drain::run(args),
         Command::Health(args) => health::run(args),
         Command::Version(args) => version::run(args),
         Command::Completions(args) => completions::run(args),

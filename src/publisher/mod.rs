@@ -102,16 +102,21 @@ impl Publisher {
         Ok(Publisher { orders, thread })
     }
 
-    /// Whether the thread has ended without having been told to, which only a bug can bring about.
+    /// Whether the thread has ended: all is settled after [`Publisher::end_by`], or, untold, by a bug.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
     }
 
-    /// Publishes until all that is synced is settled, but no longer than `deadline`; hands the last marks to the journal
-    /// and ends. Blocks. How many deliveries are left for the next start.
-    pub fn stop(self, deadline: Instant) -> u64 {
+    /// The thread is to end when all that is synced is settled, but no later than `deadline`; the last word counts.
+    pub fn end_by(&self, deadline: Instant) {
         *self.orders.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline);
         self.orders.stopping.store(true, Ordering::Release);
+    }
+
+    /// As [`Publisher::end_by`], and waits for it; the last marks are with the journal then. How many deliveries are left
+    /// for the next start.
+    pub fn stop(self, deadline: Instant) -> u64 {
+        self.end_by(deadline);
         self.thread.join().unwrap_or_else(|_| {
             tracing::error!("the publisher had panicked; what it left is published by the next start");
             0

@@ -4,6 +4,7 @@
 mod cli;
 mod data;
 mod dev;
+mod drain;
 mod find;
 mod limits;
 mod stop;

@@ -9,6 +9,7 @@ mod absent_topic;
 mod arrival;
 mod broker_away;
 mod dead_letters;
+mod drain;
 mod duplicates;
 mod harness;
 mod killed;

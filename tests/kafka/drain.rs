@@ -1,0 +1,70 @@
+//! `drain`: the journal of a bridge that is gone goes to Kafka, without an intake.
+
+use std::process::Output;
+use std::time::Duration;
+
+use support::bridge::{Bridge, run};
+use support::events::{Maker, Source};
+use support::judge::{Circumstances, judge};
+use support::kafka::Kafka;
+use support::ledger::Ledger;
+use support::sender::send_all;
+use support::settings::Settings;
+
+/// Nobody listens there.
+const NOWHERE: &str = "127.0.0.1:1";
+
+/// A bridge that has kept forty calls, and no Kafka.
+fn scene(kafka: &Kafka, prefix: &str) -> (Bridge, Ledger) {
+    let source = Source::new("default", "/webhook", prefix);
+    kafka.create_all(&[&source], 3, &[]);
+    let bridge = Bridge::start(Settings::new(NOWHERE, &[&source]));
+    let mut maker = Maker::new(23);
+    let stories = (0..40).map(|_| maker.story(&source)).collect();
+    let ledger = send_all(&bridge, stories, 8, Duration::ZERO);
+    ledger.assert_all_kept();
+    (bridge, ledger)
+}
+
+fn drain(bridge: &Bridge, words: &[&str]) -> Output {
+    let (dir, settings) = (bridge.journal_dir(), bridge.settings_file());
+    let text = |path: &std::path::Path| path.to_str().expect("a plain name").to_owned();
+    let (dir, settings) = (text(&dir), text(&settings));
+    run(&[&["drain", &dir, "--config", &settings], words].concat(), "", b"")
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn everything_that_a_killed_bridge_had_kept_is_on_kafka_in_order_and_a_second_drain_finds_nothing_to_do() {
+    let kafka = Kafka::shared();
+    let (mut bridge, ledger) = scene(kafka, "drained.");
+    bridge.kill();
+    let brokers = format!("kafka.brokers={}", kafka.brokers());
+    let output = drain(&bridge, &["--set", &brokers]);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert!(told(&output).contains("is on Kafka, the folder may be removed"), "{}", told(&output));
+    let records = kafka.read_all("drained.");
+    judge(&ledger, &records, &Circumstances::default()).assert_clean();
+    let again = drain(&bridge, &["--set", &brokers]);
+    assert_eq!(again.status.code(), Some(0), "{}", told(&again));
+    assert_eq!(kafka.read_all("drained.").len(), records.len(), "nothing goes out twice");
+}
+
+#[test]
+fn a_drain_that_gives_up_says_what_is_left_and_the_next_goes_on() {
+    let kafka = Kafka::shared();
+    let (mut bridge, ledger) = scene(kafka, "given.");
+    let locked = drain(&bridge, &[]);
+    assert_eq!(locked.status.code(), Some(1));
+    assert!(told(&locked).contains("another process has the journal open"), "{}", told(&locked));
+    bridge.kill();
+    let output = drain(&bridge, &["--within", "2s"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("nothing is lost: run it again"), "{}", told(&output));
+    let output = drain(&bridge, &["--set", &format!("kafka.brokers={}", kafka.brokers())]);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    judge(&ledger, &kafka.read_all("given."), &Circumstances::default()).assert_clean();
+}
