@@ -6,12 +6,14 @@ mod find;
 mod found;
 mod told;
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 
 use super::output;
+use crate::journal::OpenError;
 use crate::journal::inspect::{Depth, Inspection, inspect};
 use crate::journal::storage::Disk;
 
@@ -55,11 +57,19 @@ struct Look {
 
 impl Look {
     fn at(&self, depth: Depth) -> anyhow::Result<Inspection> {
-        let dir = self.dir.display();
-        // The error says its own cause: as a context it would be said twice.
-        inspect(&Disk::read_only(&self.dir), depth).map_err(|error| {
-            anyhow!("there is no journal that can be read in {dir}: {error}; name the folder of `journal.dir`")
-        })
+        inspect(&Disk::read_only(&self.dir), depth).map_err(|error| unreadable(&self.dir, &error))
+    }
+}
+
+/// Why nothing can be looked at in `dir`. The error says its own cause: as a context it would be said twice.
+fn unreadable(dir: &Path, error: &OpenError) -> anyhow::Error {
+    let dir = dir.display();
+    match error {
+        OpenError::Io { doing, path, source } if source.kind() == io::ErrorKind::PermissionDenied => {
+            anyhow!("cannot {doing} {path} in {dir}: {source}; run this as the bridge's user")
+        }
+        OpenError::Version { .. } => anyhow!("the journal in {dir} cannot be read: {error}"),
+        _ => anyhow!("there is no journal that can be read in {dir}: {error}; name the folder of `journal.dir`"),
     }
 }
 
@@ -86,6 +96,25 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 output::text(&text())?
             }
             Ok(if inspection.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hinders_a_look_is_told_with_the_cure_for_it() {
+        let io =
+            |kind: io::ErrorKind| OpenError::Io { doing: "read", path: "journal/lock".into(), source: kind.into() };
+        for (error, cure) in [
+            (io(io::ErrorKind::PermissionDenied), "run this as the bridge's user"),
+            (io(io::ErrorKind::NotFound), "name the folder of `journal.dir`"),
+            (OpenError::Version { path: "x".into(), version: 9 }, "start the release that wrote it"),
+        ] {
+            let told = unreadable(Path::new("/srv/j"), &error).to_string();
+            assert!(told.contains("/srv/j") && told.ends_with(cure), "{told}");
         }
     }
 }

@@ -181,6 +181,28 @@ fn from_now_on_tail_shows_what_arrives_until_it_is_interrupted() {
 }
 
 #[test]
+fn a_kafka_that_goes_away_interrupts_tail_and_does_not_end_it() {
+    let mut kafka = Kafka::start();
+    kafka.create_topic("back.call_ended", 1, &[("max.message.bytes", LARGE)]);
+    let (mut bridge, [_, ended]) = scene(&kafka, "back.");
+    wait_fate(&bridge, &ended, "settled");
+    let printed: Arc<Lines> = Arc::default();
+    let follow = command(&bridge, &["tail", "call_ended", "--last", "1", "--max", "2", "--json"]);
+    let mut tail = Process::start(follow, Arc::clone(&printed)).expect("it can be run");
+    let shows = |key: &str, from| printed.find(from, PATIENCE, |line| line.contains(key).then_some(()));
+    shows(key(&ended), 0).expect("the last one is shown");
+    kafka.kill();
+    shows("reading goes on when that is over", 0).expect("it says that Kafka is away");
+    kafka.up();
+    let event = Maker::new(26).event(&ended.source, "call_ended", "cidmkback", false);
+    assert!(Sender::to(&bridge).send(&event));
+    shows("cidmkback", 0).expect("it reads on");
+    let status = tail.wait(Duration::from_secs(10)).expect("it ends after two");
+    assert_eq!((status.code(), printed.since(0).iter().filter(|line| line.starts_with('{')).count()), (Some(0), 2));
+    bridge.stop_cleanly();
+}
+
+#[test]
 fn who_may_write_and_not_read_is_told_which_right_is_missing() {
     let kafka = Kafka::start_with(&[
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",

@@ -4,12 +4,14 @@
 //! `settled` for a lane of which the checkpoint says nothing.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use super::found::LaneFate;
 use crate::event::{Event, Peek};
 use crate::journal::inspect::InspectedCheckpoint;
 use crate::journal::storage::Disk;
-use crate::journal::{Position, Record, dead};
+use crate::journal::{Position, Record};
+use crate::letters;
 use crate::publisher::{Letter, Router, Topics};
 
 /// What became of one delivery.
@@ -46,8 +48,9 @@ pub struct Fates {
 }
 
 impl Fates {
-    /// Reads all dead letters; a folder that is not there holds none.
-    pub fn new(topics: &Topics, disk: &Disk) -> Fates {
+    /// Reads all dead letters, one after the other; a folder that is not there holds none, and one that is sent again
+    /// meanwhile is none any more.
+    pub fn new(topics: &Topics, disk: &Disk) -> io::Result<Fates> {
         let mut fates = Fates {
             router: Router::new(topics),
             checkpoint: None,
@@ -55,16 +58,17 @@ impl Fates {
             disk: disk.clone(),
             damaged: Vec::new(),
         };
-        for name in dead::list(disk).unwrap_or_default() {
-            match read(disk, &name) {
-                Some(Letter { reason, topic, record }) => {
+        for name in letters::names(disk)? {
+            match letters::read(disk, &name)? {
+                None => {}
+                Some(letters::Kept { letter: None, .. }) => fates.damaged.push(name),
+                Some(letters::Kept { letter: Some(Letter { reason, topic, record }), .. }) => {
                     let place = (record.position, record.journal.0);
                     fates.letters.entry(place).or_default().push(Kept { name, topic, reason });
                 }
-                None => fates.damaged.push(name),
             }
         }
-        fates
+        Ok(fates)
     }
 
     /// The same with what the checkpoint knows.
@@ -99,7 +103,7 @@ impl Fates {
         let later = self.letters.split_off(&(begin, [0; 16]));
         let before = std::mem::replace(&mut self.letters, later);
         let names = before.into_values().flatten().map(|kept| kept.name);
-        names.filter_map(|name| read(&self.disk, &name)).collect()
+        names.filter_map(|name| letters::read(&self.disk, &name).ok()??.letter).collect()
     }
 
     fn on(&self, topic: usize, record: &Record) -> LaneFate {
@@ -118,8 +122,4 @@ impl Fates {
         };
         LaneFate { topic: name, fate }
     }
-}
-
-fn read(disk: &Disk, name: &str) -> Option<Letter> {
-    dead::read(disk, name).ok().and_then(Letter::decode)
 }

@@ -10,8 +10,6 @@ use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::anyhow;
-
 use super::fate::{Fate, Fates};
 use super::found::{Found, LaneFate};
 use crate::cli::choice::{Choice, Chosen};
@@ -19,7 +17,7 @@ use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::journal::browse::{Browse, Seen};
 use crate::journal::storage::Disk;
-use crate::journal::{Position, Quarantined, Record};
+use crate::journal::{OpenError, Position, Quarantined, Record};
 use crate::publisher::Letter;
 
 /// Arguments of `journal find`.
@@ -46,11 +44,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = args.settings.load_without_keys()?.config;
     let dir = args.dir.as_ref().unwrap_or(&config.journal_dir);
     let disk = Disk::read_only(dir);
-    let unreadable = |error| {
-        anyhow!("there is no journal that can be read in {}: {error}; name the folder of `journal.dir`", dir.display())
-    };
+    let unreadable = |error| super::unreadable(dir, &error);
     // Dead letters first: one that is sent again meanwhile is then seen rather than missed.
-    let fates = Fates::new(&config.topics, &disk);
+    let fates = Fates::new(&config.topics, &disk).map_err(|source| {
+        let path = "dead".to_owned();
+        unreadable(OpenError::Io { doing: "read", path, source })
+    })?;
     let browse = Browse::open(&disk).map_err(unreadable)?;
     let fates = fates.with_checkpoint(browse.checkpoint());
     let mut search = Search { args, chosen, fates, found: 0, oldest_ms: None, lost: Vec::new(), failed: None };
