@@ -11,6 +11,7 @@ mod config;
 mod dead_letters;
 mod dev;
 mod drain;
+mod ending;
 mod health;
 mod journal;
 mod key;
@@ -18,6 +19,7 @@ mod later;
 pub mod logging;
 mod man;
 mod output;
+mod replay;
 mod samples;
 mod send;
 mod serve;
@@ -72,7 +74,7 @@ enum Command {
     Tail(tail::Args),
     Journal(journal::Args),
     DeadLetters(dead_letters::Args),
-    Replay(later::Replay),
+    Replay(replay::Args),
     Drain(drain::Args),
     Health(health::Args),
     Version(version::Args),
@@ -123,7 +125,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Tail(args) => tail::run(args),
         Command::Journal(args) => journal::run(args),
         Command::DeadLetters(args) => dead_letters::run(args),
-        Command::Replay(_) => later::replay(),
+        Command::Replay(args) => replay::run(args),
         Command::Drain(args) => drain::run(args),
         Command::Health(args) => health::run(args),
         Command::Version(args) => version::run(args),

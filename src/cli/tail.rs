@@ -8,7 +8,6 @@ mod line;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -16,11 +15,10 @@ use anyhow::anyhow;
 
 use super::choice::{Moment, parse_moment};
 use super::settings::Settings;
-use super::{Usage, output};
+use super::{Usage, ending, output};
 use crate::config::nearest;
 use crate::kafka::consumer::{ReadError, Reader, Start, TopicRecord};
 use crate::publisher::Topics;
-use crate::service::Signals;
 
 /// How long one look at the topics waits.
 const LOOK: Duration = Duration::from_millis(200);
@@ -75,7 +73,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let config = args.settings.load_without_keys()?.config;
     let wanted = wanted(&args.types, &config.topics)?;
-    let is_ending = end_at_signal()?;
+    let is_ending = ending::at_signal()?;
     let mut reader = Reader::new(&config.kafka)?;
     let topics = add(&mut reader, wanted, args.start(), &is_ending)?;
     output::complain(&format!("reading {} topic(s) on {}{}", topics.len(), config.kafka.brokers, args.from()));
@@ -185,20 +183,6 @@ fn add(
     }
     told.iter().for_each(output::complain);
     Ok(added)
-}
-
-/// True from the first signal on.
-fn end_at_signal() -> anyhow::Result<Arc<AtomicBool>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut signals = runtime.block_on(async { Signals::new() })?;
-    let is_ending = Arc::new(AtomicBool::new(false));
-    let ending = Arc::clone(&is_ending);
-    // Not joined: it ends with the process.
-    std::thread::spawn(move || {
-        runtime.block_on(signals.next());
-        ending.store(true, Ordering::Release);
-    });
-    Ok(is_ending)
 }
 
 #[cfg(test)]

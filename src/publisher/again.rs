@@ -58,9 +58,9 @@ pub enum Refused {
     /// What is on its way may have been written.
     #[error("Kafka has not answered for {0} s: check kafka.brokers, network, TLS and credentials")]
     Silent(u64),
-    /// The topic's limit is below the record.
-    #[error("topic {0} does not take a record of this size: raise its max.message.bytes (`topics apply`)")]
-    TooLarge(String),
+    /// The topic's limit is below the record, or, unless records travel alone, below one of its batch.
+    #[error("topic {topic} does not take a record of this size: raise its max.message.bytes (`topics apply`)")]
+    TooLarge { topic: String, position: Position },
     /// It may have been written.
     #[error("topic {topic} refuses the record: {reason}")]
     Delivery { topic: String, reason: &'static str },
@@ -115,7 +115,7 @@ impl Again {
             match self.hand_over(&arrived, target) {
                 Ok(()) => break,
                 Err(SendError::QueueFull) => self.wait(&mut began)?,
-                Err(SendError::Refused(error)) => return Err(self.fail(&topic, error)),
+                Err(SendError::Refused(error)) => return Err(self.fail(&topic, record.position, error)),
             }
         }
         self.outstanding.insert(self.next_token, (record.position, topic));
@@ -195,31 +195,31 @@ impl Again {
             match outcome {
                 Ok(()) => self.confirmed += u64::from(self.outstanding.remove(&token).is_some()),
                 Err(error) => {
-                    if let Some((_, topic)) = self.outstanding.get(&token) {
-                        self.fail(&Arc::clone(topic), error);
+                    if let Some((position, topic)) = self.outstanding.get(&token).cloned() {
+                        self.fail(&topic, position, error);
                     }
                 }
             }
         }
         self.receipts = receipts;
         if self.producer.has_ended()
-            && let Some((_, topic)) = self.outstanding.values().next()
+            && let Some((position, topic)) = self.outstanding.values().next().cloned()
         {
             // Its failed records may never come back.
-            self.fail(&Arc::clone(topic), DeliveryError { action: Action::NewProducer, reason: "fatal" });
+            self.fail(&topic, position, DeliveryError { action: Action::NewProducer, reason: "fatal" });
         }
         self.confirmed > before
     }
 
     /// The first failure is the one that is told, but for one that says more.
-    fn fail(&mut self, topic: &str, error: DeliveryError) -> Refused {
+    fn fail(&mut self, topic: &str, position: Position, error: DeliveryError) -> Refused {
         let topic = topic.to_owned();
         let refused = match error.action {
-            Action::SetAside(TOO_LARGE) => Refused::TooLarge(topic),
+            Action::SetAside(TOO_LARGE) => Refused::TooLarge { topic, position },
             _ => Refused::Delivery { topic, reason: error.reason },
         };
         match &self.failed {
-            Some(told) if matches!(told, Refused::TooLarge(_)) || !matches!(refused, Refused::TooLarge(_)) => {}
+            Some(told) if matches!(told, Refused::TooLarge { .. }) || !matches!(refused, Refused::TooLarge { .. }) => {}
             _ => self.failed = Some(refused.clone()),
         }
         refused

@@ -16,6 +16,7 @@ mod killed;
 mod letters;
 mod look;
 mod proof;
+mod replay;
 mod sdks;
 mod silence;
 mod unrecognized;

@@ -1,0 +1,150 @@
+//! `replay`: retained events on their topics again, beside a running bridge.
+
+use std::collections::BTreeMap;
+use std::process::Output;
+use std::time::Duration;
+
+use support::bridge::{Bridge, run};
+use support::events::{Event, Maker, Source};
+use support::judge::{Circumstances, judge};
+use support::kafka::Kafka;
+use support::process::wait_until;
+use support::records::Record;
+use support::sender::{send_all, start_sending};
+use support::settings::Settings;
+use support::topics::LARGE;
+
+fn replay(bridge: &Bridge, words: &[&str]) -> (Option<i32>, String, String) {
+    let settings = bridge.settings_file();
+    let settings = settings.to_str().expect("a plain name");
+    let Output { status, stdout, stderr } = run(&[&["replay", "--config", settings], words].concat(), "", b"");
+    let text = |bytes| String::from_utf8(bytes).expect("what it says is text");
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// Waits until the checkpoint, by which a replay goes, knows that everything is on its topics.
+fn wait_settled(bridge: &Bridge) {
+    let dir = bridge.journal_dir();
+    let settled = || {
+        let output = run(&["journal", "inspect", "--json", dir.to_str().expect("a plain name")], "", b"");
+        let seen: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+        let lanes = seen["checkpoint"]["lanes"].as_array().expect("there is a checkpoint");
+        let is_settled =
+            seen["checkpoint"]["synced_up_to"] == seen["end"] && lanes.iter().all(|lane| lane["waiting"] == 0);
+        is_settled.then_some(())
+    };
+    wait_until(Duration::from_secs(30), settled).expect("the checkpoint comes after the receipts");
+}
+
+/// Those of a replay, and the others.
+fn split(records: Vec<Record>) -> (Vec<Record>, Vec<Record>) {
+    records.into_iter().partition(|record| record.header("retell_origin").is_some())
+}
+
+fn position(record: &Record) -> u64 {
+    record.header("retell_position").expect("every record has it").parse().expect("it is a number")
+}
+
+#[test]
+fn beside_a_bridge_under_load_the_chosen_events_come_again_byte_for_byte_and_nothing_else_changes() {
+    let kafka = Kafka::shared();
+    let source = Source::new("default", "/webhook", "again.");
+    kafka.create_all(&[&source], 3, &[]);
+    let mut bridge = Bridge::start(Settings::new(&kafka.brokers(), &[&source]));
+    let mut maker = Maker::new(29);
+    let mut stories = |count| -> Vec<Vec<Event>> { (0..count).map(|_| maker.story(&source)).collect() };
+    let (first, second) = (stories(40), stories(80));
+    let mut ledger = send_all(&bridge, first, 8, Duration::ZERO);
+    let last = ledger.entries.len();
+    wait_settled(&bridge);
+    let range = format!("1..{last}");
+
+    let (code, planned, said) = replay(&bridge, &["--type", "call_ended", "--position", &range, "--dry-run"]);
+    assert_eq!(code, Some(0), "{said}");
+    let sending = start_sending(&bridge, second, 8, Duration::from_millis(5));
+    let (code, told, said) = replay(&bridge, &["--type", "call_ended", "--position", &range]);
+    assert_eq!(code, Some(0), "{told}{said}");
+    ledger.entries.extend(sending.finish().entries);
+    ledger.assert_all_kept();
+    bridge.wait_metrics("an empty backlog", |m| m.get("journal_backlog_events", &[]) == 0.0);
+    bridge.stop_cleanly();
+
+    let (again, live) = split(kafka.read_all("again."));
+    judge(&ledger, &live, &Circumstances::default()).assert_clean();
+    let live: BTreeMap<u64, &Record> = live
+        .iter()
+        .filter(|record| record.topic == "again.call_ended")
+        .map(|record| (position(record), record))
+        .collect();
+    let expected = live.range(..=last as u64).count();
+    assert!(expected > 10 && again.len() == expected, "{} of {expected}", again.len());
+    assert!(planned.contains(&format!("{expected:>9}  ")), "{planned}");
+    let run_id = told.lines().next().and_then(|line| line.strip_prefix("run ")).expect("the run's id comes first");
+    for record in &again {
+        let first = live[&position(record)];
+        assert_eq!((&record.topic, &record.key, &record.sha256), (&first.topic, &first.key, &first.sha256));
+        for name in ["ce_id", "ce_time", "ce_type", "ce_source", "retell_signature", "retell_journal"] {
+            assert_eq!(record.header(name), first.header(name), "{name}");
+        }
+        assert_eq!(record.header("retell_origin"), Some(format!("replay:{run_id}").as_str()));
+        assert!(record.timestamp > first.timestamp && record.partition == first.partition);
+    }
+}
+
+#[test]
+fn a_refusal_ends_it_with_the_position_from_which_the_next_run_goes_on() {
+    let kafka = Kafka::shared();
+    let source = Source::new("default", "/webhook", "goon.");
+    kafka.create_all(&[&source], 1, &[]);
+    let mut bridge = Bridge::start(Settings::new(&kafka.brokers(), &[&source]));
+    let mut maker = Maker::new(31);
+    let ledger = send_all(&bridge, (0..20).map(|_| maker.story(&source)).collect(), 4, Duration::ZERO);
+    ledger.assert_all_kept();
+    wait_settled(&bridge);
+
+    for (words, code, told) in [
+        (&[][..], 2, "nothing is chosen"),
+        (&["--all", "--to-topic", "goon.copy"], 1, "there is no topic goon.copy"),
+        (&["--all", "--to-topic", "goon.copy"], 1, "go on with --position 1..\n"),
+        (&["--position", "5..9", "--to-topic", "goon.copy"], 1, "go on with --position 5..9\n"),
+        (&["--all", "--set", "kafka.brokers=127.0.0.1:1"], 1, "Kafka has not answered for 30 s"),
+        (&["/nowhere", "--all"], 1, "name the folder of `journal.dir`"),
+    ] {
+        let (ended, _, said) = replay(&bridge, words);
+        assert_eq!((ended, said.lines().count()), (Some(code), 1), "{words:?}: {said}");
+        assert!(said.contains(told), "{words:?}: {said}");
+    }
+    kafka.create_topic("goon.copy", 1, &[("max.message.bytes", LARGE)]);
+    let (code, told, said) = replay(&bridge, &["--position", "1..", "--to-topic", "goon.copy"]);
+    assert_eq!(code, Some(0), "{told}{said}");
+    let (again, _) = split(kafka.read_all("goon."));
+    let positions: Vec<u64> = again.iter().map(position).collect();
+    let all: Vec<u64> = (1..=ledger.entries.len() as u64).collect();
+    assert_eq!(positions, all, "each once, in the journal's order");
+    bridge.stop_cleanly();
+}
+
+#[test]
+fn what_is_too_large_for_a_topic_is_told_and_passed_over_and_the_rest_arrives() {
+    let kafka = Kafka::shared();
+    let source = Source::new("default", "/webhook", "narrow.");
+    kafka.create_all(&[&source], 1, &[]);
+    kafka.create_topic("narrow.copy", 1, &[("max.message.bytes", "100000")]);
+    let mut bridge = Bridge::start(Settings::new(&kafka.brokers(), &[&source]));
+    let mut maker = Maker::new(37);
+    let id = maker.id();
+    let sizes = [900, 900, 300_000, 900, 900, 300_000, 900];
+    let story = sizes.iter().map(|size| maker.sized(&source, "call_analyzed", &id, false, *size)).collect();
+    send_all(&bridge, vec![story], 1, Duration::ZERO).assert_all_kept();
+    wait_settled(&bridge);
+    let (code, told, said) = replay(&bridge, &["--all", "--to-topic", "narrow.copy"]);
+    assert_eq!(code, Some(1), "{told}{said}");
+    for at in [3, 6] {
+        assert!(said.contains(&format!("position {at}: too large for topic narrow.copy, passed over")), "{said}");
+    }
+    let (again, _) = split(kafka.read_all("narrow."));
+    let mut positions: Vec<u64> = again.iter().map(position).collect();
+    positions.dedup();
+    assert_eq!(positions, [1, 2, 4, 5, 7]);
+    bridge.stop_cleanly();
+}
