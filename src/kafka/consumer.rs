@@ -2,7 +2,7 @@
 //!
 //! Never happens: a commit, or anything else that a cluster remembers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext};
@@ -75,7 +75,8 @@ pub enum ReadError {
 pub struct Reader {
     consumer: BaseConsumer<DefaultConsumerContext>,
     brokers: String,
-    assigned: TopicPartitionList,
+    /// Where reading begins of what was added and is not read yet.
+    added: TopicPartitionList,
     /// Of each partition that held more than was read of it: where it ended when it was added.
     ends: BTreeMap<(String, i32), i64>,
 }
@@ -90,40 +91,60 @@ impl Reader {
         // Where retention overtakes the reader, it goes on with what is left.
         config.set("auto.offset.reset", "earliest");
         let consumer = settings::build(&config, DefaultConsumerContext)?;
-        let (brokers, assigned) = (options.brokers.clone(), TopicPartitionList::new());
-        Ok(Reader { consumer, brokers, assigned, ends: BTreeMap::new() })
+        Ok(Reader {
+            consumer,
+            brokers: options.brokers.clone(),
+            added: TopicPartitionList::new(),
+            ends: BTreeMap::new(),
+        })
     }
 
-    /// Adds a topic. With [`Start::Now`] every record that is written after this returns is read.
+    /// Adds a topic, or nothing of it. With [`Start::Now`] every record that is written after this returns is read.
     pub fn add(&mut self, topic: &str, start: Start) -> Result<(), ReadError> {
         let failed = |error: KafkaError| ReadError::Topic { topic: topic.to_owned(), cause: error.to_string() };
-        let mut times = TopicPartitionList::new();
-        for partition in self.partitions(topic)? {
-            let (low, high) = self.consumer.fetch_watermarks(topic, partition, ASK_FOR).map_err(failed)?;
-            let offset = match start {
-                Start::Beginning => Offset::Beginning,
-                Start::Now => Offset::Offset(high),
-                Start::Last(count) => {
-                    Offset::Offset(high.saturating_sub(i64::try_from(count).unwrap_or(i64::MAX)).max(low))
-                }
-                Start::Since(unix_ms) => {
-                    let time = Offset::Offset(i64::try_from(unix_ms).unwrap_or(i64::MAX));
-                    times.add_partition_offset(topic, partition, time).map_err(failed)?;
-                    // Where nothing is as young as that.
-                    Offset::Offset(high)
-                }
+        let ends = |partition| {
+            let (low, high) = self.consumer.fetch_watermarks(topic, partition, ASK_FOR)?;
+            Ok((partition, low, high))
+        };
+        let partitions: Result<Vec<_>, _> = self.partitions(topic)?.into_iter().map(ends).collect();
+        let partitions = partitions.map_err(failed)?;
+        let since = match start {
+            Start::Since(unix_ms) => self.first_since(topic, &partitions, unix_ms).map_err(failed)?,
+            _ => HashMap::new(),
+        };
+        for (partition, low, high) in partitions {
+            let place = (topic.to_owned(), partition);
+            let first = match start {
+                Start::Beginning => low,
+                Start::Now => high,
+                Start::Last(count) => high.saturating_sub(i64::try_from(count).unwrap_or(i64::MAX)).max(low),
+                Start::Since(_) => match since.get(&place) {
+                    Some(Offset::Offset(first)) => *first,
+                    // Nothing is as young as that.
+                    _ => high,
+                },
             };
-            self.assigned.add_partition_offset(topic, partition, offset).map_err(failed)?;
-            self.ends.insert((topic.to_owned(), partition), high);
+            self.added.add_partition_offset(topic, partition, Offset::Offset(first)).map_err(failed)?;
+            if first < high {
+                self.ends.insert(place, high);
+            }
         }
-        if times.count() > 0 {
-            let found = self.consumer.offsets_for_times(times, ASK_FOR).map_err(failed)?;
-            found.elements().iter().try_for_each(|place| place.error()).map_err(failed)?;
-            self.move_to(&found);
-        }
-        self.forget_read();
-        self.keep_places();
-        self.consumer.assign(&self.assigned).map_err(failed)
+        Ok(())
+    }
+
+    /// Where the records of a time begin.
+    fn first_since(
+        &self,
+        topic: &str,
+        partitions: &[(i32, i64, i64)],
+        unix_ms: u64,
+    ) -> Result<HashMap<(String, i32), Offset>, KafkaError> {
+        let time = Offset::Offset(i64::try_from(unix_ms).unwrap_or(i64::MAX));
+        let mut times = TopicPartitionList::new();
+        partitions.iter().try_for_each(|(partition, ..)| times.add_partition_offset(topic, *partition, time))?;
+        let found = self.consumer.offsets_for_times(times, ASK_FOR)?;
+        found.elements().iter().try_for_each(|place| place.error())?;
+        Ok(found.to_topic_map())
     }
 
     fn partitions(&self, topic: &str) -> Result<Vec<i32>, ReadError> {
@@ -155,35 +176,19 @@ impl Reader {
         self.ends.retain(|(topic, partition), end| !is_removed(topic, *partition, *end));
     }
 
-    /// Partitions that begin at their end hold nothing to read.
-    fn forget_read(&mut self) {
-        let starts = self.assigned.to_topic_map();
-        self.ends.retain(|place, end| match starts.get(place) {
-            Some(Offset::Offset(start)) => start < end,
-            _ => *end > 0,
-        });
-    }
-
-    fn move_to(&mut self, found: &TopicPartitionList) {
-        for place in found.elements() {
-            if let (Some(mut mine), Offset::Offset(first)) =
-                (self.assigned.find_partition(place.topic(), place.partition()), place.offset())
-            {
-                // The place is one that was assigned, so that the offset can be set.
-                let _ = mine.set_offset(Offset::Offset(first));
-            }
+    /// Begins with what was added. All at once: librdkafka 2.12 has an assertion that fails where assignments that replace
+    /// each other follow too closely.
+    fn begin_added(&mut self) -> Result<(), ReadError> {
+        if self.added.count() == 0 {
+            return Ok(());
         }
-    }
-
-    /// Topics that are read already go on where they are.
-    fn keep_places(&mut self) {
-        if let Ok(reached) = self.consumer.position() {
-            self.move_to(&reached);
-        }
+        let added = std::mem::take(&mut self.added);
+        self.consumer.incremental_assign(&added).map_err(|error| ReadError::Kafka(error.to_string()))
     }
 
     /// The next record; `None` when none came in time.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<TopicRecord>, ReadError> {
+        self.begin_added()?;
         match self.consumer.poll(timeout) {
             None => Ok(None),
             Some(Ok(message)) => {
