@@ -10,11 +10,6 @@ pub fn check_online() -> anyhow::Result<ExitCode> {
     refuse("config check --online", "until then `topics plan` shows whether Kafka answers and what its topics lack")
 }
 
-/// Refuses `topics plan --format`.
-pub fn plan_format() -> anyhow::Result<ExitCode> {
-    refuse("topics plan --format", "leave --format out for the text")
-}
-
 fn refuse(command: &str, instead: &str) -> anyhow::Result<ExitCode> {
     Err(Usage(format!("`{command}` comes in a later release; {instead}")).into())
 }

@@ -3,10 +3,12 @@
 //! `plan` only looks. `apply` makes what is missing and raises record limits, one after the other, so that one refusal
 //! stops nothing else; it adds partitions only where it is told that keys may change theirs.
 
+mod formats;
+
 use std::process::ExitCode;
 
 use super::settings::Settings;
-use super::{later, output};
+use super::{Usage, output};
 use crate::config::Config;
 use crate::kafka::topics::{self, Shape, Step, TopicPlan};
 
@@ -17,16 +19,32 @@ pub struct Args {
     command: Command,
 }
 
+/// How a plan is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Text,
+    Strimzi,
+    Commands,
+}
+
 #[derive(clap::Subcommand)]
 enum Command {
     /// Say what `apply` would do; changes nothing.
-    #[command(after_help = "Example:\n  retell-bridge topics plan --config config.yaml")]
+    #[command(after_help = "\
+Examples:
+  retell-bridge topics plan --config config.yaml
+  retell-bridge topics plan --format commands | sh
+  retell-bridge topics plan --format strimzi --cluster my-kafka > topics.yaml")]
     Plan {
         #[command(flatten)]
         settings: Settings,
-        /// For other tools. Not in this release.
-        #[arg(long, value_name = "FORMAT")]
-        format: Option<String>,
+        /// For people; resources for Strimzi's topic operator, of every topic and without asking Kafka; or commands of
+        /// Kafka's own scripts for what is missing.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+        /// Name of the Kafka resource that Strimzi's resources belong to.
+        #[arg(long, value_name = "NAME", required_if_eq("format", "strimzi"))]
+        cluster: Option<String>,
     },
     /// Make the topics that are missing and raise record limits that are too small.
     #[command(after_help = "Example:\n  retell-bridge topics apply --config config.yaml")]
@@ -43,12 +61,31 @@ enum Command {
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
-        Command::Plan { format: Some(_), .. } => later::plan_format(),
-        Command::Plan { settings, .. } => plan(&settings.load_without_keys()?.config),
+        Command::Plan { settings, format, cluster } => {
+            let config = settings.load_without_keys()?.config;
+            match (format, cluster) {
+                (Format::Strimzi, cluster) => strimzi(&config, cluster.as_deref().unwrap_or_default()),
+                (_, Some(_)) => Err(Usage("--cluster goes with --format strimzi alone; leave it out".into()).into()),
+                (Format::Text, None) => plan(&config),
+                (Format::Commands, None) => commands(&config),
+            }
+        }
         Command::Apply { settings, change_key_order } => {
             apply(&settings.load_without_keys()?.config, *change_key_order)
         }
     }
+}
+
+fn strimzi(config: &Config, cluster: &str) -> anyhow::Result<ExitCode> {
+    let (names, needs_bytes) = (config.topics.lanes(), config.kafka.record_max_bytes());
+    output::text(&formats::strimzi(&names, &config.topics_shape, needs_bytes, cluster))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn commands(config: &Config) -> anyhow::Result<ExitCode> {
+    let plans = topics::plan(&config.kafka, &config.topics.lanes(), &config.topics_shape)?;
+    output::text(&formats::commands(&plans, &config.kafka.brokers))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn plan(config: &Config) -> anyhow::Result<ExitCode> {

@@ -1,0 +1,176 @@
+//! A plan for other tools: resources for Strimzi's topic operator, and commands of Kafka's own scripts. Pure.
+//!
+//! In: names, the shape of new topics, a plan. Out: YAML, shell. Never happens: a name or value that the other tool would
+//! read as anything but text.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use crate::kafka::topics::{Shape, Step, TopicPlan};
+
+/// Longest name of a Kubernetes resource.
+const RESOURCE_NAME_MAX: usize = 253;
+
+/// One `KafkaTopic` for each topic of the settings, whether or not Kafka has it (Strimzi 0.49 and later).
+pub fn strimzi(topics: &[String], shape: &Shape, record_max_bytes: usize, cluster: &str) -> String {
+    let mut taken = BTreeSet::new();
+    let mut text = String::new();
+    for topic in topics {
+        let mut name = resource_name(topic);
+        if !taken.insert(name.clone()) {
+            let hash = blake3::hash(topic.as_bytes()).to_hex();
+            name.truncate(RESOURCE_NAME_MAX - 9);
+            name = format!("{name}-{}", &hash[..8]);
+            taken.insert(name.clone());
+        }
+        let mut lines = vec![
+            "---".to_owned(),
+            "apiVersion: kafka.strimzi.io/v1".to_owned(),
+            "kind: KafkaTopic".to_owned(),
+            "metadata:".to_owned(),
+            format!("  name: {}", quoted(&name)),
+            "  labels:".to_owned(),
+            format!("    strimzi.io/cluster: {}", quoted(cluster)),
+            "spec:".to_owned(),
+            format!("  topicName: {}", quoted(topic)),
+            format!("  partitions: {}", shape.partitions.max(1)),
+        ];
+        lines.extend(shape.replication.map(|replication| format!("  replicas: {replication}")));
+        lines.push("  config:".to_owned());
+        for (key, value) in settings(shape, record_max_bytes) {
+            lines.push(format!("    {}: {}", quoted(&key), quoted(&value)));
+        }
+        text += &(lines.join("\n") + "\n");
+    }
+    text
+}
+
+/// A line for Kafka's scripts for each step that `topics apply` would do, and a comment for each other one.
+pub fn commands(plans: &[TopicPlan], brokers: &str) -> String {
+    let mut text = "# Where Kafka wants credentials, add --command-config FILE to each line.\n".to_owned();
+    let server = format!("--bootstrap-server {}", shell(brokers));
+    for TopicPlan { topic, step } in plans {
+        let name = shell(topic);
+        let line = match step {
+            Step::Create { partitions, replication, config } => {
+                let replication = replication.map_or_else(String::new, |r| format!(" --replication-factor {r}"));
+                let config =
+                    config.iter().map(|(key, value)| format!(" --config {}", shell(&format!("{key}={value}"))));
+                let config: String = config.collect();
+                let more = format!("--partitions {partitions}{replication}{config}");
+                format!("kafka-topics.sh {server} --create --if-not-exists --topic {name} {more}")
+            }
+            Step::RaiseLimit { to_bytes, .. } => {
+                let entity = format!("--entity-type topics --entity-name {name}");
+                format!("kafka-configs.sh {server} --alter {entity} --add-config max.message.bytes={to_bytes}")
+            }
+            Step::AddPartitions { from, to, .. } => {
+                format!("# {topic} has {from} partitions, not {to}; more of them would change the order of keys")
+            }
+            Step::LimitUnknown { needs_bytes } => {
+                format!("# {topic} needs max.message.bytes {needs_bytes}; what it has cannot be read")
+            }
+            Step::Forbidden => format!("# {topic} may not be seen by this user"),
+        };
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
+/// What a new topic is made with, as `topics apply` does it.
+fn settings(shape: &Shape, record_max_bytes: usize) -> Vec<(String, String)> {
+    let mut settings = shape.config.clone();
+    settings.entry("max.message.bytes".to_owned()).or_insert_with(|| record_max_bytes.to_string());
+    settings.into_iter().collect()
+}
+
+/// Lower-case letters, digits, `-` and `.`, with a letter or digit at both ends.
+fn resource_name(topic: &str) -> String {
+    let allowed =
+        |each: char| if each.is_ascii_alphanumeric() || each == '.' { each.to_ascii_lowercase() } else { '-' };
+    let name: String = topic.chars().map(allowed).take(RESOURCE_NAME_MAX).collect();
+    let name = name.trim_matches(['-', '.']);
+    // Each label between dots begins and ends with a letter or digit.
+    let labels = name.split('.').map(|label| label.trim_matches('-')).filter(|label| !label.is_empty());
+    let name = labels.collect::<Vec<_>>().join(".");
+    if name.is_empty() { "topic".to_owned() } else { name }
+}
+
+/// A JSON string is a YAML one.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// One word for a POSIX shell.
+fn shell(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:,=/-".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use config::{Config, File, FileFormat};
+
+    use super::*;
+
+    fn shape() -> Shape {
+        let config = BTreeMap::from([("retention.ms".to_owned(), "86400000".to_owned())]);
+        Shape { partitions: 6, replication: Some(3), config, change_key_order: false }
+    }
+
+    #[test]
+    fn a_resource_says_the_same_as_apply_would_do() {
+        let text = strimzi(&["retell.call_ended".to_owned()], &shape(), 8_404_992, "main");
+        let document = text.strip_prefix("---\n").unwrap();
+        let read = Config::builder().add_source(File::from_str(document, FileFormat::Yaml)).build().unwrap();
+        let read: serde_json::Value = read.try_deserialize().unwrap();
+        assert_eq!(read["metadata"]["name"], "retell.call-ended");
+        assert_eq!(read["metadata"]["labels"]["strimzi.io/cluster"], "main");
+        assert_eq!((&read["spec"]["topicName"], &read["spec"]["partitions"]), (&"retell.call_ended".into(), &6.into()));
+        assert_eq!(read["spec"]["config"]["max.message.bytes"], "8404992");
+        assert_eq!(
+            (&read["spec"]["config"]["retention.ms"], &read["spec"]["replicas"]),
+            (&"86400000".into(), &3.into())
+        );
+    }
+
+    #[test]
+    fn names_that_kubernetes_would_refuse_or_confuse_are_made_its_own() {
+        assert_eq!(resource_name("__Team_A.calls_"), "team-a.calls");
+        assert_eq!(resource_name("a._b.-.c"), "a.b.c");
+        assert_eq!(resource_name("___"), "topic");
+        let text = strimzi(&["a_b".to_owned(), "a-b".to_owned()], &shape(), 1, "main");
+        let names: Vec<&str> = text.lines().filter(|line| line.starts_with("  name:")).collect();
+        assert_eq!(names[0], "  name: \"a-b\"");
+        assert!(names[1].starts_with("  name: \"a-b-") && names[1].len() == names[0].len() + 9, "{names:?}");
+    }
+
+    #[test]
+    fn commands_are_one_line_for_each_step_and_quote_what_a_shell_would_read() {
+        let plan = |topic: &str, step| TopicPlan { topic: topic.into(), step };
+        let create = Step::Create { partitions: 6, replication: Some(3), config: shape().config };
+        let text = commands(
+            &[
+                plan("retell.call_ended", create),
+                plan("it's", Step::RaiseLimit { from_bytes: 1, to_bytes: 2 }),
+                plan("retell.call_started", Step::AddPartitions { from: 3, to: 6, allowed: false }),
+            ],
+            "kafka-1:9092,kafka-2:9092",
+        );
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(
+            lines[0],
+            "kafka-topics.sh --bootstrap-server kafka-1:9092,kafka-2:9092 --create --if-not-exists --topic \
+             retell.call_ended --partitions 6 --replication-factor 3 --config retention.ms=86400000"
+        );
+        assert!(lines[1].contains(r"--entity-name 'it'\''s' --add-config max.message.bytes=2"), "{}", lines[1]);
+        assert!(lines[2].starts_with("# retell.call_started has 3 partitions"), "{}", lines[2]);
+    }
+}
