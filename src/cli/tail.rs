@@ -119,6 +119,11 @@ impl Args {
 
     fn takes(&self, record: &TopicRecord) -> bool {
         let own = record.key.as_deref();
+        let is_older =
+            |Moment(since_ms)| record.timestamp_ms.is_some_and(|ms| ms < i64::try_from(since_ms).unwrap_or(i64::MAX));
+        if self.since.is_some_and(is_older) {
+            return false;
+        }
         self.keys.is_empty() || self.keys.iter().any(|key| own == Some(key.as_bytes()))
     }
 

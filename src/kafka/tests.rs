@@ -7,7 +7,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use super::consumer::{Reader, Start, TopicRecord};
+use super::consumer::{ReadError, Reader, Start, TopicRecord};
 use super::settings::tests::options;
 use super::{KafkaProducer, Options};
 use crate::event::{Event, Kind};
@@ -91,6 +91,30 @@ fn a_delivery_arrives_whole_and_is_confirmed() {
     assert_eq!((&record.value[..], record.key.as_deref()), (&b"body"[..], Some(&b"call"[..])));
     assert_eq!((record.header("retell_position"), record.header("ce_id")), (Some("7"), Some("x")));
     assert_eq!((record.timestamp_ms, record.headers.len()), (Some(1_234), 2));
+}
+
+#[test]
+fn reading_begins_where_it_is_asked_to_and_knows_its_end() {
+    let bench = Bench::new(&[]);
+    let mut producer = bench.producer();
+    (0..5).for_each(|token| send(&mut producer, token, &[b'0' + token as u8]).unwrap());
+    receipts(&mut producer, 5);
+    // One key, one partition.
+    for (start, wanted) in [(Start::Beginning, 5), (Start::Last(2), 2), (Start::Last(9), 5), (Start::Now, 0)] {
+        let mut reader = Reader::new(&bench.options).unwrap();
+        reader.add("t", start).unwrap();
+        let until = Instant::now() + PATIENCE;
+        let mut read = Vec::new();
+        while !reader.is_at_end() && Instant::now() < until {
+            read.extend(reader.next(Duration::from_millis(100)).unwrap().map(|record| record.offset));
+        }
+        assert_eq!(read, (5 - wanted..5).collect::<Vec<i64>>(), "{start:?}");
+    }
+    // The broker in memory knows no times: everything is read.
+    let mut reader = Reader::new(&bench.options).unwrap();
+    reader.add("t", Start::Since(9_000)).unwrap();
+    assert!(!reader.is_at_end());
+    assert!(matches!(reader.add("absent", Start::Now), Err(ReadError::Missing { .. })));
 }
 
 #[test]
