@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::settings::Settings;
-use super::{later, output};
+use super::{online, output};
 use crate::config;
 
 /// Check the settings, show them with where each came from, or print their JSON Schema.
@@ -16,13 +16,23 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     /// Say everything that is wrong with the settings; exit code 78 when something is.
-    #[command(after_help = "Example:\n  retell-bridge config check --config config.yaml")]
+    ///
+    /// With --online also Kafka (names, connection, TLS, login, topics, rights, limits, retention), the journal's disk (its
+    /// kind, its room, how long a sync takes) and the clock, one line each with the cure; exit code 1 when a check fails.
+    /// Sends no record and makes nothing.
+    #[command(after_help = "\
+Examples:
+  retell-bridge config check --config config.yaml
+  retell-bridge config check --config config.yaml --online --json")]
     Check {
         #[command(flatten)]
         settings: Settings,
-        /// Ask Kafka, the disk and the clock as well. Not in this release.
+        /// Ask Kafka, the disk and the clock as well.
         #[arg(long)]
         online: bool,
+        /// One line of JSON for each check.
+        #[arg(long, requires = "online")]
+        json: bool,
     },
     /// Print every setting with where it came from; keys as fingerprints, secrets hidden.
     #[command(after_help = "Example:\n  retell-bridge config show --config config.yaml | grep -v '# default'")]
@@ -41,7 +51,7 @@ enum Command {
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
-        Command::Check { online: true, .. } => return later::check_online(),
+        Command::Check { settings, online: true, json } => return online::run(&settings.load()?.config, *json),
         Command::Check { settings, .. } => {
             let config = settings.load()?.config;
             let (sources, topics) = (config.intake.sources.len(), config.topics.types.len());

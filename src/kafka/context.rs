@@ -22,11 +22,27 @@ pub(super) struct Reach {
     began: Instant,
     /// When trouble with TLS or credentials was last told, seconds since `began` plus one.
     told: AtomicU64,
+    /// What stood between a client and a broker last.
+    trouble: Mutex<Option<String>>,
 }
 
 impl Reach {
     pub fn new() -> Reach {
-        Reach { up: AtomicBool::new(false), began: Instant::now(), told: AtomicU64::new(0) }
+        let (up, told) = (AtomicBool::new(false), AtomicU64::new(0));
+        Reach { up, began: Instant::now(), told, trouble: Mutex::default() }
+    }
+
+    /// What stood between a client and a broker last: TLS, login or network, in librdkafka's words, without secrets.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Trouble with TLS or login says more than that all brokers are down, which follows from it.
+    fn note(&self, code: Option<Code>, reason: String) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.is_none() || code != Some(Code::AllBrokersDown) {
+            *trouble = Some(reason);
+        }
     }
 
     pub fn is_up(&self) -> bool {
@@ -88,6 +104,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.reach.note(error.rdkafka_error_code(), self.clean(reason));
         match error.rdkafka_error_code() {
             Some(Code::AllBrokersDown) => self.reach.set(false),
             Some(Code::Fatal) => tracing::warn!(reason = self.clean(reason), "Kafka producer has ended"),

@@ -12,6 +12,7 @@
 //! | `prober` | metadata on a thread of its own; whether a broker answers; the topics' limits at start |
 //! | `admin`, `alter` | admin requests, blocking |
 //! | `topics` | plan and apply |
+//! | `checkup` | what `config check --online` asks |
 //! | `consumer` | a small reader of topics |
 //!
 //! Never happens: a password or a property's value in a log line or an error; a topic made by asking for it; a record
@@ -19,6 +20,7 @@
 
 mod admin;
 mod alter;
+pub mod checkup;
 pub mod consumer;
 mod context;
 mod errors;

@@ -15,6 +15,7 @@ mod harness;
 mod killed;
 mod letters;
 mod look;
+mod online;
 mod plan;
 mod proof;
 mod replay;

@@ -1,0 +1,100 @@
+//! `retell-bridge config check --online`: Kafka, the disk and the clock, asked.
+//!
+//! In: checked settings. Out: one line for each check: how it stands, what it is about, what was found, and the cure. Never
+//! happens: a record sent, a topic or a journal made; a check that waits for more than some ten seconds; `ok` for what
+//! could not be looked at.
+
+mod clock;
+mod disk;
+mod kafka;
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::output;
+use crate::config::Config;
+
+/// How a check stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Ok,
+    /// It works, and may not for long.
+    Warn,
+    /// It cannot be looked at with these rights, or here.
+    Unknown,
+    Fail,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    pub standing: Standing,
+    /// A setting, a topic.
+    pub about: String,
+    pub found: String,
+    /// Empty where there is nothing to do.
+    pub cure: String,
+}
+
+impl Check {
+    pub fn new(standing: Standing, about: &str, found: impl Into<String>, cure: impl Into<String>) -> Check {
+        Check { standing, about: about.to_owned(), found: found.into(), cure: cure.into() }
+    }
+
+    pub fn ok(about: &str, found: impl Into<String>) -> Check {
+        Check::new(Standing::Ok, about, found, "")
+    }
+
+    fn line(&self) -> String {
+        let Check { standing, about, found, cure } = self;
+        let cure = if cure.is_empty() { String::new() } else { format!("; {cure}") };
+        format!("{:<7} {about}: {found}{cure}", standing.word())
+    }
+}
+
+impl Standing {
+    fn word(self) -> &'static str {
+        match self {
+            Standing::Ok => "ok",
+            Standing::Warn => "warn",
+            Standing::Unknown => "unknown",
+            Standing::Fail => "FAIL",
+        }
+    }
+}
+
+/// Runs every check; exit code 1 where one fails.
+pub fn run(config: &Config, as_json: bool) -> anyhow::Result<ExitCode> {
+    // Side by side: Kafka's wait for the network, the disk's for its syncs.
+    let (kafka, disk) = std::thread::scope(|scope| {
+        let kafka = scope.spawn(|| kafka::checks(config));
+        let disk = disk::checks(config);
+        (kafka.join(), disk)
+    });
+    let kafka = kafka.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let checks: Vec<Check> = kafka.into_iter().chain(disk).chain([clock::check()]).collect();
+    for check in &checks {
+        if as_json {
+            let Check { standing, about, found, cure } = check;
+            let standing = standing.word().to_lowercase();
+            output::line(json!({"standing": standing, "about": about, "found": found, "cure": cure}))?;
+        } else {
+            output::line(check.line())?;
+        }
+    }
+    let has_failed = checks.iter().any(|check| check.standing == Standing::Fail);
+    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_how_it_stands_about_what_and_the_cure() {
+        let check = Check::new(Standing::Fail, "retell.call_ended", "it is missing", "`topics apply` makes it");
+        assert_eq!(check.line(), "FAIL    retell.call_ended: it is missing; `topics apply` makes it");
+        assert_eq!(Check::ok("clock", "in step").line(), "ok      clock: in step");
+    }
+}

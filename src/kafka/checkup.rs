@@ -1,0 +1,45 @@
+//! What `config check --online` asks Kafka. Blocking, bounded in time.
+//!
+//! In: [`Options`]. Out: facts; judging them is the command's. Never happens: a record, a topic or a group made by asking; a
+//! password in an answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::producer::{BaseProducer, Producer as _};
+
+use super::Options;
+use super::admin::Admin;
+use super::context::{Context, Reach};
+use super::settings;
+
+/// How long the client may take to tell what stood in the way.
+const TELL_WITHIN: Duration = Duration::from_millis(200);
+
+/// Connects and logs in, within `timeout`: how many brokers there are, or what stood in the way.
+pub fn reach(options: &Options, topic: &str, timeout: Duration) -> Result<usize, String> {
+    let reach = Arc::new(Reach::new());
+    let config = settings::client(options).map_err(|error| error.to_string())?;
+    // A producer because that is the client that serves its own errors when it is polled.
+    let client: BaseProducer<Context> = settings::build(&config, Context::new(&reach, settings::secrets(&config)))
+        .map_err(|error| error.to_string())?;
+    let metadata = client.client().fetch_metadata(Some(topic), timeout);
+    client.poll(TELL_WITHIN);
+    match metadata {
+        Ok(metadata) => Ok(metadata.brokers().len()),
+        Err(error) => Err(reach.trouble().unwrap_or_else(|| error.to_string())),
+    }
+}
+
+/// One setting of topics, as numbers, as far as it can be read (it needs DescribeConfigs).
+pub fn numbers(options: &Options, topics: &[String], name: &str) -> BTreeMap<String, i64> {
+    let Ok(admin) = Admin::new(options, &Arc::new(Reach::new())) else { return BTreeMap::new() };
+    let answer = admin.setting(topics, name).unwrap_or_default();
+    answer.into_iter().filter_map(|(topic, value)| Some((topic, value.parse().ok()?))).collect()
+}
+
+/// Bytes that one of the producer's batches may take.
+pub fn batch_bytes(options: &Options) -> usize {
+    settings::batch_bytes(options)
+}
