@@ -165,14 +165,6 @@ fn schema_completions_and_manual_come_without_settings() {
 }
 
 #[test]
-fn what_comes_later_says_so_in_one_line_and_ends_with_2() {
-    let ran = run_with_key(&["config", "check", "--online"]);
-    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
-    is_one_line(&ran);
-    assert!(ran.stderr.contains("comes in a later release; "), "{}", ran.stderr);
-}
-
-#[test]
 fn tail_says_in_one_line_why_it_cannot_read() {
     for (command, code, told) in [
         ("tail call_end", 2, "did you mean call_ended?"),
