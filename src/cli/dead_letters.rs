@@ -4,6 +4,7 @@
 //! letters on their topics. Never happens: a letter that leaves the folder before Kafka has confirmed it; a letter sent
 //! that was not named.
 
+mod on_topic;
 mod told;
 
 use std::io::{self, Write};
@@ -33,16 +34,20 @@ pub struct Args {
 enum Command {
     /// Two lines for each letter that lies in the folder: what, how large, why; its topic and key.
     ///
-    /// Letters that the dead-letter topic took are not here but there. Damage: exit code 1.
+    /// Letters that the dead-letter topic took are not here but there: --topic lists those. Damage: exit code 1.
     #[command(after_help = "\
 Examples:
   retell-bridge dead-letters list --dir /var/lib/retell-bridge
+  retell-bridge dead-letters list --topic --config config.yaml
   retell-bridge dead-letters list --config config.yaml --type call_analyzed --since 1d --json")]
     List {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
         choice: Choice,
+        /// What lies on the dead-letter topic instead, all of it; needs Read on it.
+        #[arg(long, conflicts_with_all = ["dir", "keys", "event_ids", "kinds", "sources", "since", "until", "positions"])]
+        topic: bool,
         /// One line of JSON for each letter.
         #[arg(long)]
         json: bool,
@@ -145,7 +150,10 @@ impl Folder {
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
-        Command::List { place, choice, json } => list(&place.open()?, &choice.check()?, *json),
+        Command::List { place, topic: true, json, .. } => {
+            on_topic::list(&place.settings.load_without_keys()?.config, *json)
+        }
+        Command::List { place, choice, json, .. } => list(&place.open()?, &choice.check()?, *json),
         Command::Show { id, place, body, json } => show(&place.open()?, id, *body, *json),
         Command::Retry { ids, all, choice, place, to_topic, dry_run } => {
             if ids.is_empty() && !all && choice.is_everything() {

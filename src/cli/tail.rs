@@ -4,7 +4,7 @@
 //! that is the order of its offsets, across partitions there is none. Never happens: a commit, a group's membership, a topic
 //! made by asking; a body that nobody asked for; an end with a lost record before it.
 
-mod line;
+pub(super) mod line;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;

@@ -74,6 +74,13 @@ fn a_record_too_large_among_small_ones_is_alone_a_dead_letter_on_its_topic() {
     let letters: Vec<_> = records.iter().filter(|record| record.topic == "letter.dead_letter").collect();
     assert_eq!(letters.len(), 1);
     assert!(letters[0].length >= TOO_LARGE - 1000);
+    let settings = bridge.settings_file();
+    let settings = settings.to_str().expect("a plain name");
+    let listed = support::bridge::run(&["dead-letters", "list", "--topic", "--json", "--config", settings], "", b"");
+    let listed = String::from_utf8(listed.stdout).expect("JSON is text");
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+    let line: serde_json::Value = serde_json::from_str(&listed).expect("a line is JSON");
+    assert_eq!((&line["reason"], &line["meant_for"]), (&"too_large".into(), &"letter.call_analyzed".into()));
 }
 
 /// The dead-letter topic does not take it either: the folder does, and nothing else waits for that.
