@@ -32,9 +32,9 @@ const TOO_LARGE_MAX: usize = 1_000;
 /// Put retained events on their topics again, beside a running bridge.
 ///
 /// The records have the ce_id, ce_time, key and value of the first ones; their timestamp is now, and their header
-/// retell_origin is replay:<run id>. Events that a topic does not have yet are left to the bridge, and so are those of the
-/// last second: the checkpoint, by which this goes, is behind by that much. One that is too large for its topic is told
-/// and passed over; any other refusal ends the replay with the position to go on from.
+/// retell_origin is `replay:` and the id of this run. Events that a topic does not have yet are left to the bridge, and so
+/// are those of the last second: the checkpoint, by which this goes, is behind by that much. One that is too large for its
+/// topic is told and passed over; any other refusal ends the replay with the position to go on from.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Exit code 0: all that was chosen is on Kafka again. 1: not all; it says from which position to go on.
