@@ -18,7 +18,7 @@ use crate::event::Event;
 use crate::journal::storage::Disk;
 use crate::journal::{DeadLetterError, Record, dead};
 use crate::kafka::{KafkaProducer, Options, SettingsError};
-use crate::publisher::{Again, Letter, Refused, Router, Target, Topics};
+use crate::publisher::{Again, DeliveryError, Letter, Refused, Router, Target, Topics};
 
 /// How long Kafka may be silent before a command gives up.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -39,9 +39,24 @@ pub enum StaysError {
     /// Nothing was sent.
     #[error("it is no event that this release can read; try it with the release that took it, or a newer one")]
     Unreadable,
+    /// As [`StaysError::Refused`], and no other letter can be tried.
+    #[error("{refused}; and no new producer can be made ({reason}): the Kafka settings do not hold any more")]
+    NoProducer { refused: Refused, reason: &'static str },
     /// It is on its topic, and will be once more.
     #[error("it was sent, and its file cannot be removed: {0}")]
     NotRemoved(DeadLetterError),
+}
+
+impl StaysError {
+    /// The next letter would fare no better now.
+    pub fn ends_round(&self) -> bool {
+        matches!(self, StaysError::Refused(Refused::Silent(_)) | StaysError::NoProducer { .. })
+    }
+}
+
+/// What to say of a letter that cannot be read.
+pub fn damage(name: &str) -> String {
+    format!("dead/{name}.dead is damaged or of a newer release; keep it, and ask for help")
 }
 
 /// Names of all letters, sorted by journal and position; a folder that is not there holds none.
@@ -79,21 +94,36 @@ pub fn is_meant(id: &str, name: &str) -> bool {
 }
 
 /// Sends a letter where it should have gone, or to `to`, and removes it once that is confirmed; the topics that have it.
+/// After a refusal the producer is another one, so that the next letter can be tried.
 pub fn send(again: &mut Again, disk: &Disk, kept: &Kept, to: Option<&str>) -> Result<Vec<String>, StaysError> {
     let letter = kept.letter.as_ref().ok_or(StaysError::Unreadable)?;
     let topics = match to {
         Some(to) => vec![to.to_owned()],
         None => targets(again, letter)?,
     };
-    for topic in &topics {
-        again.send(&letter.record, Target { topic, replay: None })?;
+    match deliver(again, letter, &topics) {
+        Err(refused @ Refused::Silent(_)) => return Err(refused.into()),
+        Err(refused) => {
+            let renewed = again.renew(false);
+            return Err(match renewed {
+                Ok(()) => refused.into(),
+                Err(DeliveryError { reason, .. }) => StaysError::NoProducer { refused, reason },
+            });
+        }
+        Ok(()) => {}
     }
-    again.finish()?;
     match dead::remove(disk, &kept.name) {
         Err(DeadLetterError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(topics),
         Err(error) => Err(StaysError::NotRemoved(error)),
         Ok(()) => Ok(topics),
     }
+}
+
+fn deliver(again: &mut Again, letter: &Letter, topics: &[String]) -> Result<(), Refused> {
+    for topic in topics {
+        again.send(&letter.record, Target { topic, replay: None })?;
+    }
+    again.finish()
 }
 
 /// Sends all of them; those that stay, with the reason. A Kafka that does not answer is asked once.
@@ -107,9 +137,9 @@ pub fn send_all(disk: &Disk, kafka: Options, topics: &Topics) -> Result<Vec<(Str
     for name in names {
         let Some(kept) = read(disk, &name)? else { continue };
         if let Err(error) = send(&mut again, disk, &kept, None) {
-            let is_silent = matches!(error, StaysError::Refused(Refused::Silent(_)));
+            let ends_round = error.ends_round();
             stayed.push((name, error));
-            if is_silent || again.renew(false).is_err() {
+            if ends_round {
                 break;
             }
         }

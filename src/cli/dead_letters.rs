@@ -7,20 +7,19 @@
 mod on_topic;
 mod told;
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 
 use super::choice::{Choice, Chosen};
+use super::opened::Opened;
 use super::settings::Settings;
 use super::{Usage, output};
 use crate::config::Config;
-use crate::event::Event;
 use crate::journal::storage::Disk;
 use crate::kafka::KafkaProducer;
-use crate::letters::{self, Kept, StaysError};
+use crate::letters::{self, Kept};
 use crate::publisher::{Again, Router};
 
 /// List, show or send again what was set aside: too large for its topic, or invalid.
@@ -175,7 +174,7 @@ fn list(folder: &Folder, chosen: &Chosen, json: bool) -> anyhow::Result<ExitCode
             continue;
         }
         count += 1;
-        bytes += told::body(&kept).map_or(0, |body| body.len() as u64);
+        bytes += kept.letter.as_ref().map_or(0, |letter| Opened::new(&letter.record).body().len() as u64);
         if json { output::line(told::json(&kept))? } else { output::text(&told::row(&kept))? }
     }
     if !json {
@@ -189,14 +188,11 @@ fn show(folder: &Folder, id: &str, body: bool, json: bool) -> anyhow::Result<Exi
     for kept in folder.each(|name| letters::is_meant(id, name)) {
         let kept = kept?;
         seen += 1;
-        let Some(bytes) = told::body(&kept) else {
-            return Err(anyhow!("dead/{}.dead is damaged or of a newer release; keep it, and ask for help", kept.name));
+        let Some(letter) = &kept.letter else {
+            return Err(anyhow!(letters::damage(&kept.name)));
         };
         if body {
-            let mut out = io::stdout().lock();
-            out.write_all(&bytes)?;
-            out.write_all(b"\n")?;
-            out.flush()?;
+            output::raw_line(Opened::new(&letter.record).body())?;
         } else if json {
             output::line(told::json(&kept))?;
         } else {
@@ -247,10 +243,9 @@ fn retry(folder: &Folder, wanted: &Wanted<'_>) -> anyhow::Result<ExitCode> {
             Err(error) => {
                 stayed += 1;
                 output::complain(&format!("{} stays: {error}", letters::short(&kept.name)));
-                if let StaysError::Refused(crate::publisher::Refused::Silent(_)) = error {
+                if error.ends_round() {
                     break;
                 }
-                again.renew(false).map_err(|error| anyhow!("Kafka settings do not hold any more: {}", error.reason))?;
             }
         }
     }
@@ -264,9 +259,5 @@ fn retry(folder: &Folder, wanted: &Wanted<'_>) -> anyhow::Result<ExitCode> {
 fn is_chosen(chosen: &Chosen, kept: &Kept) -> bool {
     let Some(letter) = &kept.letter else { return chosen.takes_unreadable() };
     let record = &letter.record;
-    chosen.takes_place(record.position, record.received_at_ms)
-        && match Event::decode(record.payload.clone()) {
-            Ok(event) => chosen.takes_event(&event, &event.peek()),
-            Err(_) => chosen.takes_unreadable(),
-        }
+    chosen.takes_place(record.position, record.received_at_ms) && Opened::new(record).is_meant(chosen)
 }

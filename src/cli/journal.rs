@@ -62,7 +62,7 @@ impl Look {
 }
 
 /// Why nothing can be looked at in `dir`. The error says its own cause: as a context it would be said twice.
-fn unreadable(dir: &Path, error: &OpenError) -> anyhow::Error {
+pub(super) fn unreadable(dir: &Path, error: &OpenError) -> anyhow::Error {
     let dir = dir.display();
     match error {
         OpenError::Io { doing, path, source } if source.kind() == io::ErrorKind::PermissionDenied => {

@@ -18,6 +18,7 @@ mod key;
 pub mod logging;
 mod man;
 mod online;
+mod opened;
 mod output;
 mod replay;
 mod samples;

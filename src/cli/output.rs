@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -22,6 +23,16 @@ pub fn text(text: &str) -> io::Result<()> {
 pub fn complain(what: &(impl Display + ?Sized)) {
     // Who closed stderr does not want to hear it.
     let _ = writeln!(io::stderr().lock(), "retell-bridge: {}", without_keys(&what.to_string()));
+}
+
+/// Bytes of a journal that are not what was written, and what they cost.
+pub fn complain_of_damage(segment: u64, positions: &Range<u64>, what: &str) {
+    let lost = match positions.end.saturating_sub(positions.start) {
+        0 => String::new(),
+        1 => format!("; the event at position {} is lost", positions.start),
+        _ => format!("; the events at positions {} to {} are lost", positions.start, positions.end - 1),
+    };
+    complain(&format!("damage in segment {segment}: {what}{lost}"));
 }
 
 /// The text without what looks like one of Retell's keys: one that was typed where a file or an address belongs is in

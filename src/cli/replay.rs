@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::choice::{Choice, Chosen};
 use super::settings::Settings;
-use super::{Usage, ending, output};
+use super::{Usage, ending, journal, output};
 use crate::journal::Position;
 use crate::journal::browse::Browse;
 use crate::journal::storage::Disk;
@@ -74,9 +74,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let chosen = args.choice.check()?;
     let config = args.settings.load_without_keys()?.config;
     let dir = args.dir.as_ref().unwrap_or(&config.journal_dir);
-    let browse = Browse::open(&Disk::read_only(dir)).map_err(|error| {
-        anyhow!("there is no journal that can be read in {}: {error}; name the folder of `journal.dir`", dir.display())
-    })?;
+    let browse = Browse::open(&Disk::read_only(dir)).map_err(|error| journal::unreadable(dir, &error))?;
     let checkpoint = browse.checkpoint().ok_or_else(|| {
         let cure = "start a bridge there, or `drain` it";
         anyhow!("{} has no sound checkpoint, which says what is synced: {cure}", dir.display())

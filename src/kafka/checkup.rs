@@ -3,14 +3,12 @@
 //! In: [`Options`]. Out: facts; judging them is the command's. Never happens: a record, a topic or a group made by asking; a
 //! password in an answer.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::producer::{BaseProducer, Producer as _};
 
 use super::Options;
-use super::admin::Admin;
 use super::context::{Context, Reach};
 use super::settings;
 
@@ -30,13 +28,6 @@ pub fn reach(options: &Options, topic: &str, timeout: Duration) -> Result<usize,
         Ok(metadata) => Ok(metadata.brokers().len()),
         Err(error) => Err(reach.trouble().unwrap_or_else(|| error.to_string())),
     }
-}
-
-/// One setting of topics, as numbers, as far as it can be read (it needs DescribeConfigs).
-pub fn numbers(options: &Options, topics: &[String], name: &str) -> BTreeMap<String, i64> {
-    let Ok(admin) = Admin::new(options, &Arc::new(Reach::new())) else { return BTreeMap::new() };
-    let answer = admin.setting(topics, name).unwrap_or_default();
-    answer.into_iter().filter_map(|(topic, value)| Some((topic, value.parse().ok()?))).collect()
 }
 
 /// Bytes that one of the producer's batches may take.

@@ -4,6 +4,7 @@
 //! because that sends the same key elsewhere from then on.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::settings::{self, SettingsError};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 const LIMIT: &str = "max.message.bytes";
+const RETENTION: &str = "retention.ms";
 const ASK_FOR: Duration = Duration::from_secs(5);
 
 /// How new topics are made.
@@ -93,7 +95,7 @@ pub fn plan(options: &Options, topics: &[String], shape: &Shape) -> Result<Vec<T
         steps.push(TopicPlan { topic: topic.clone(), step });
     }
     let names: Vec<String> = there.iter().map(|(topic, _)| topic.clone()).collect();
-    let limits = limits_by(&admin, &names);
+    let limits = numbers(&admin, &names, LIMIT);
     for (topic, from) in there {
         let limit = limit_step(limits.get(&topic).copied(), options.record_max_bytes());
         let (to, allowed) = (shape.partitions, shape.change_key_order);
@@ -121,7 +123,17 @@ pub fn apply(options: &Options, plan: &TopicPlan) -> Result<(), TopicsError> {
 
 /// `max.message.bytes` by topic, as far as it can be read: without the right DescribeConfigs, or without an answer, empty.
 pub fn limits(options: &Options, topics: &[String]) -> BTreeMap<String, usize> {
-    Admin::new(options, &Arc::new(Reach::new())).map_or_else(|_| BTreeMap::new(), |admin| limits_by(&admin, topics))
+    ask(options, topics, LIMIT)
+}
+
+/// `retention.ms` by topic, as far as it can be read; -1: for ever.
+pub fn retentions_ms(options: &Options, topics: &[String]) -> BTreeMap<String, i64> {
+    ask(options, topics, RETENTION)
+}
+
+fn ask<N: FromStr>(options: &Options, topics: &[String], name: &str) -> BTreeMap<String, N> {
+    let admin = Admin::new(options, &Arc::new(Reach::new()));
+    admin.map_or_else(|_| BTreeMap::new(), |admin| numbers(&admin, topics, name))
 }
 
 /// A topic as Kafka tells it.
@@ -144,13 +156,13 @@ fn look(admin: &Admin, options: &Options, topic: &str) -> Result<Found, TopicsEr
     }
 }
 
-/// `max.message.bytes` by topic; what cannot be read, for want of a right or of an answer, is not there.
-fn limits_by(admin: &Admin, topics: &[String]) -> BTreeMap<String, usize> {
+/// One setting by topic; what cannot be read, for want of a right or of an answer, is not there.
+fn numbers<N: FromStr>(admin: &Admin, topics: &[String], name: &str) -> BTreeMap<String, N> {
     if topics.is_empty() {
         return BTreeMap::new();
     }
-    let answer = admin.setting(topics, LIMIT).unwrap_or_default();
-    answer.into_iter().filter_map(|(topic, limit)| Some((topic, limit.parse().ok()?))).collect()
+    let answer = admin.setting(topics, name).unwrap_or_default();
+    answer.into_iter().filter_map(|(topic, value)| Some((topic, value.parse().ok()?))).collect()
 }
 
 fn create(shape: &Shape, needs_bytes: usize) -> Step {

@@ -14,7 +14,7 @@ use super::{Kept, StaysError, names, read, send, short};
 use crate::journal::storage::Disk;
 use crate::kafka::{KafkaProducer, Options, topics};
 use crate::metrics::Metrics;
-use crate::publisher::{Again, Letter, Refused, Router, TOO_LARGE, Topics};
+use crate::publisher::{Again, Letter, Router, TOO_LARGE, Topics};
 
 /// How often the folder is looked at, and limits where it holds letters.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -108,22 +108,22 @@ impl Rounds {
     fn run(mut self, over: &Over) {
         let mut is_first = true;
         while !over.is_over() {
-            let due = self.look(is_first);
+            let (due, limits) = self.look(is_first);
             if !due.is_empty() {
-                self.try_again(&due, over);
+                self.try_again(&due, &limits, over);
             }
             is_first = false;
             over.sleep(LOOK_EVERY);
         }
     }
 
-    /// Names of the letters to try now.
-    fn look(&mut self, is_first: bool) -> Vec<String> {
+    /// Names of the letters to try now, and the topics' limits.
+    fn look(&mut self, is_first: bool) -> (Vec<String>, BTreeMap<String, usize>) {
         // A folder that cannot be listed now is looked at again in a minute; the journal's own work tells of the disk.
-        let Ok(names) = names(&self.disk) else { return Vec::new() };
+        let names = names(&self.disk).unwrap_or_default();
         self.seen.retain(|name, _| names.binary_search(name).is_ok());
         if names.is_empty() {
-            return Vec::new();
+            return Default::default();
         }
         let limits = self.limits();
         let now = Instant::now();
@@ -142,7 +142,7 @@ impl Rounds {
                 Some(_) => {}
             }
         }
-        due
+        (due, limits)
     }
 
     /// `None`: it is to be left alone.
@@ -157,14 +157,13 @@ impl Rounds {
         topics::limits(&self.post.kafka, &lanes)
     }
 
-    fn try_again(&mut self, due: &[String], over: &Over) {
+    fn try_again(&mut self, due: &[String], limits: &BTreeMap<String, usize>, over: &Over) {
         let producer = match KafkaProducer::new(self.post.kafka.clone(), Vec::new()) {
             Ok(producer) => producer,
             Err(error) => return tracing::warn!(%error, "dead letters are not tried again"),
         };
         let mut again = Again::new(Box::new(producer), Router::new(&self.post.topics), PATIENCE);
         let Ok(disk) = Disk::new(&self.post.dir) else { return };
-        let limits = self.limits();
         for name in due {
             // One that cannot be read now is tried in the next round.
             let Ok(Some(kept)) = read(&self.disk, name) else { continue };
@@ -172,12 +171,12 @@ impl Rounds {
                 return;
             }
             let sent = send(&mut again, &disk, &kept, None);
-            let is_silent = matches!(sent, Err(StaysError::Refused(Refused::Silent(_))));
+            let ends_round = sent.as_ref().is_err_and(StaysError::ends_round);
             self.tell(&kept, sent);
             if let Some(Some(tried)) = self.seen.get_mut(name) {
                 (tried.at, tried.limit_bytes) = (Instant::now(), limits.get(&tried.topic).copied());
             }
-            if is_silent || again.renew(false).is_err() {
+            if ends_round {
                 return;
             }
         }

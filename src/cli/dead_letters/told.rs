@@ -1,38 +1,32 @@
 //! Dead letters in words (at most 100 columns, but for long keys and topics) and as JSON. Pure.
 
 use std::fmt::Write;
-use std::time::{Duration, UNIX_EPOCH};
 
-use bytes::Bytes;
 use bytesize::ByteSize;
 use serde_json::{Value, json};
 
-use crate::event::{Event, Identity, Peek};
+use crate::cli::opened::Opened;
+use crate::cli::output::printable;
+use crate::event::{Identity, KEY_MAX_BYTES, SOURCE_MAX_BYTES};
 use crate::letters::{Kept, short};
 use crate::publisher::Letter;
-
-/// What was posted; of a record that is no event, all of it. `None`: damaged.
-pub fn body(kept: &Kept) -> Option<Bytes> {
-    let record = &kept.letter.as_ref()?.record;
-    Some(Event::decode(record.payload.clone()).map_or_else(|_| record.payload.clone(), |event| event.body().clone()))
-}
 
 /// Two lines of a list.
 pub fn row(kept: &Kept) -> String {
     let name = short(&kept.name);
-    let Some(opened) = Opened::new(kept) else {
+    let Some(letter) = &kept.letter else {
         return format!("{name}  damaged, or of a newer release\n");
     };
-    let Opened { letter, .. } = &opened;
+    let opened = Opened::new(&letter.record);
     let (received, kind, size) = (opened.received(), opened.kind(), opened.size());
-    let (topic, key) = (letter.topic.as_deref().unwrap_or("-"), opened.key().unwrap_or("-"));
+    let (topic, key) = (letter.topic.as_deref().unwrap_or("-"), printable(opened.key().unwrap_or("-"), KEY_MAX_BYTES));
     format!("{name}  {received}  {kind}  {size}  {}\n  {topic}  {key}\n", letter.reason)
 }
 
 /// All that is known of one but its body.
 pub fn everything(kept: &Kept) -> String {
-    let Some(opened) = Opened::new(kept) else { return row(kept) };
-    let letter = opened.letter;
+    let Some(letter) = &kept.letter else { return row(kept) };
+    let opened = Opened::new(&letter.record);
     let mut text = String::new();
     let (topic, source) = (letter.topic.as_deref().unwrap_or("-"), opened.source().unwrap_or("-"));
     for (name, value) in [
@@ -41,9 +35,9 @@ pub fn everything(kept: &Kept) -> String {
         ("topic", topic.to_owned()),
         ("received", opened.received()),
         ("type", opened.kind().to_owned()),
-        ("key", opened.key().unwrap_or("-").to_owned()),
-        ("source", source.to_owned()),
-        ("size", format!("{} ({} bytes)", opened.size(), opened.body_bytes)),
+        ("key", printable(opened.key().unwrap_or("-"), KEY_MAX_BYTES)),
+        ("source", printable(source, SOURCE_MAX_BYTES)),
+        ("size", format!("{} ({} bytes)", opened.size(), opened.body().len())),
         ("ce_id", Identity(letter.record.tag).to_string()),
         ("journal", letter.record.journal.to_string()),
         ("position", letter.record.position.0.to_string()),
@@ -57,10 +51,10 @@ pub fn everything(kept: &Kept) -> String {
 
 /// One line; names and meanings are stable.
 pub fn json(kept: &Kept) -> Value {
-    let Some(opened) = Opened::new(kept) else {
+    let Some(Letter { reason, topic, record }) = &kept.letter else {
         return json!({"id": short(&kept.name), "file": format!("dead/{}.dead", kept.name), "readable": false});
     };
-    let Letter { reason, topic, record } = opened.letter;
+    let opened = Opened::new(record);
     json!({
         "id": short(&kept.name),
         "file": format!("dead/{}.dead", kept.name),
@@ -72,7 +66,7 @@ pub fn json(kept: &Kept) -> Value {
         "type": opened.kind(),
         "key": opened.key(),
         "source": opened.source(),
-        "body_bytes": opened.body_bytes,
+        "body_bytes": opened.body().len(),
         "ce_id": Identity(record.tag).to_string(),
         "journal": record.journal.to_string(),
         "position": record.position.0,
@@ -94,50 +88,12 @@ pub fn would_send(kept: &Kept, to_topic: Option<&str>) -> String {
     }
 }
 
-/// A letter with its event.
-struct Opened<'a> {
-    letter: &'a Letter,
-    event: Option<(Event, Peek)>,
-    body_bytes: usize,
-}
-
-impl<'a> Opened<'a> {
-    fn new(kept: &'a Kept) -> Option<Opened<'a>> {
-        let letter = kept.letter.as_ref()?;
-        let event = Event::decode(letter.record.payload.clone()).ok();
-        let body_bytes = event.as_ref().map_or(letter.record.payload.len(), |event| event.body().len());
-        let event = event.map(|event| {
-            let peek = event.peek();
-            (event, peek)
-        });
-        Some(Opened { letter, event, body_bytes })
-    }
-
-    fn kind(&self) -> &'static str {
-        self.event.as_ref().map_or("unreadable", |(_, peek)| peek.kind().name())
-    }
-
-    fn key(&self) -> Option<&str> {
-        self.event.as_ref().and_then(|(_, peek)| peek.key())
-    }
-
-    fn source(&self) -> Option<&str> {
-        self.event.as_ref().map(|(event, _)| event.source())
-    }
-
-    fn size(&self) -> String {
-        ByteSize::b(self.body_bytes as u64).display().iec().to_string()
-    }
-
-    fn received(&self) -> String {
-        let time = UNIX_EPOCH.checked_add(Duration::from_millis(self.letter.record.received_at_ms));
-        time.map_or_else(|| "-".to_owned(), |time| humantime::format_rfc3339_millis(time).to_string())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::event::Event;
     use crate::journal::{JournalId, Position, Record};
 
     const BODY: &str = r#"{"event":"call_ended","call":{"call_id":"call_1","transcript":"hello"}}"#;
@@ -163,7 +119,9 @@ mod tests {
         let all = everything(&kept());
         assert!(all.contains("reason    too_large\n") && all.contains("source    default\n"), "{all}");
         assert!(all.lines().all(|line| line.len() <= 100) && !all.contains("hello"), "{all}");
-        assert_eq!(body(&kept()).as_deref(), Some(BODY.as_bytes()));
+        let kept = kept();
+        let letter = kept.letter.as_ref().unwrap();
+        assert_eq!(Opened::new(&letter.record).body(), BODY.as_bytes());
     }
 
     #[test]

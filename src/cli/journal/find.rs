@@ -13,11 +13,13 @@ use std::process::ExitCode;
 use super::fate::{Fate, Fates};
 use super::found::{Found, LaneFate};
 use crate::cli::choice::{Choice, Chosen};
+use crate::cli::opened::Opened;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::journal::browse::{Browse, Seen};
 use crate::journal::storage::Disk;
 use crate::journal::{OpenError, Position, Quarantined, Record};
+use crate::letters;
 use crate::publisher::Letter;
 
 /// Arguments of `journal find`.
@@ -54,7 +56,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let fates = fates.with_checkpoint(browse.checkpoint());
     let mut search = Search { args, chosen, fates, found: 0, oldest_ms: None, lost: Vec::new(), failed: None };
     search.fates.damaged.iter().for_each(|name| {
-        output::complain(&format!("dead/{name}.dead is damaged or of a newer release; keep it, and ask for help"));
+        output::complain(&letters::damage(name));
     });
     let held = browse.read(&search.chosen.wanted(), &mut |seen| search.see(seen)).map_err(unreadable)?;
     search.see_letters_alone(&held);
@@ -95,7 +97,7 @@ impl Search<'_> {
             }
             Seen::Record(_) => ControlFlow::Continue(()),
             Seen::Damage { segment, positions, what } => {
-                output::complain(&format!("damage in segment {segment}: {what}{}", lost(&positions)));
+                output::complain_of_damage(segment, &positions, what);
                 self.lost.push(positions);
                 ControlFlow::Continue(())
             }
@@ -138,18 +140,15 @@ impl Search<'_> {
 
     /// Shows one record if its contents are meant; `alone`: all that is known of it.
     fn take(&mut self, record: &Record, alone: Option<LaneFate>) -> ControlFlow<()> {
-        let mut found = Found::new(record);
-        let is_meant = match &found.event {
-            Some((event, peek)) => self.chosen.takes_event(event, peek),
-            None => self.chosen.takes_unreadable(),
-        };
-        if !is_meant {
+        let opened = Opened::new(record);
+        if !opened.is_meant(&self.chosen) {
             return ControlFlow::Continue(());
         }
-        found.lanes = alone.map_or_else(|| self.fates.of(record, found.event.as_ref()), |alone| vec![alone]);
+        let lanes = alone.map_or_else(|| self.fates.of(record, opened.event.as_ref()), |alone| vec![alone]);
+        let found = Found { opened, lanes };
         self.found += 1;
         let shown = if self.args.body {
-            output::raw_line(found.body())
+            output::raw_line(found.opened.body())
         } else if self.args.json {
             output::line(found.json())
         } else {
@@ -162,14 +161,6 @@ impl Search<'_> {
                 ControlFlow::Break(())
             }
         }
-    }
-}
-
-fn lost(positions: &Range<u64>) -> String {
-    match positions.end.saturating_sub(positions.start) {
-        0 => String::new(),
-        1 => format!("; the event at position {} is lost", positions.start),
-        _ => format!("; the events at positions {} to {} are lost", positions.start, positions.end - 1),
     }
 }
 

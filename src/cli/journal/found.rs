@@ -2,13 +2,12 @@
 
 use std::fmt::Write;
 
-use bytesize::ByteSize;
 use serde_json::{Value, json};
 
 use super::fate::Fate;
-use crate::cli::output::{printable, rfc3339};
-use crate::event::{Event, Identity, Peek};
-use crate::journal::Record;
+use crate::cli::opened::Opened;
+use crate::cli::output::printable;
+use crate::event::Identity;
 
 /// Longest part of a key that is shown in a block; JSON has all of it.
 const KEY_SHOWN_CHARS: usize = 80;
@@ -21,41 +20,25 @@ pub struct LaneFate {
     pub fate: Fate,
 }
 
-/// One record of the journal, opened.
+/// One record of the journal, and what became of it.
 pub struct Found<'a> {
-    record: &'a Record,
-    /// `None`: an envelope that this release cannot read.
-    pub event: Option<(Event, Peek)>,
+    pub opened: Opened<'a>,
     pub lanes: Vec<LaneFate>,
 }
 
-impl<'a> Found<'a> {
-    pub fn new(record: &'a Record) -> Found<'a> {
-        let event = Event::decode(record.payload.clone()).ok();
-        let event = event.map(|event| {
-            let peek = event.peek();
-            (event, peek)
-        });
-        Found { record, event, lanes: Vec::new() }
-    }
-
-    /// What was posted; of what cannot be read, all of the record.
-    pub fn body(&self) -> &[u8] {
-        self.event.as_ref().map_or(&self.record.payload, |(event, _)| event.body())
-    }
-
+impl Found<'_> {
     /// A block: what it is, then a line for each topic.
     pub fn text(&self) -> String {
-        let (kind, source) = (self.kind(), self.source().unwrap_or("-"));
-        let size = ByteSize::b(self.body().len() as u64).display().iec().to_string();
-        let mut text = format!("position {}  {}  {kind}  {size}\n", self.record.position.0, self.received());
+        let opened = &self.opened;
+        let (position, received) = (opened.record.position.0, opened.received());
+        let mut text = format!("position {position}  {received}  {}  {}\n", opened.kind(), opened.size());
         let mut row = |name: &str, value: &str| {
             // Writing to a text cannot fail.
             let _ = writeln!(text, "  {name:<9} {value}");
         };
-        row("source", &printable(source, KEY_SHOWN_CHARS));
-        row("key", &self.key().map_or_else(|| "-".to_owned(), |key| printable(key, KEY_SHOWN_CHARS)));
-        row("id", &Identity(self.record.tag).to_string());
+        row("source", &printable(opened.source().unwrap_or("-"), KEY_SHOWN_CHARS));
+        row("key", &printable(opened.key().unwrap_or("-"), KEY_SHOWN_CHARS));
+        row("id", &Identity(opened.record.tag).to_string());
         for LaneFate { topic, fate } in &self.lanes {
             let topic = if topic.is_empty() { "no topic: it cannot be read" } else { topic };
             row(fate.word(), &format!("{topic}{}", fate.more()));
@@ -73,34 +56,19 @@ impl<'a> Found<'a> {
             let topic = Some(topic).filter(|topic| !topic.is_empty() && *fate != Fate::Passed);
             json!({"topic": topic, "state": fate.name(), "reason": reason})
         });
+        let opened = &self.opened;
         json!({
-            "position": self.record.position.0,
-            "journal": self.record.journal.to_string(),
-            "received": self.received(),
-            "received_at_ms": self.record.received_at_ms,
-            "type": self.kind(),
-            "source": self.source(),
-            "key": self.key(),
-            "id": Identity(self.record.tag).to_string(),
-            "body_bytes": self.body().len(),
+            "position": opened.record.position.0,
+            "journal": opened.record.journal.to_string(),
+            "received": opened.received(),
+            "received_at_ms": opened.record.received_at_ms,
+            "type": opened.kind(),
+            "source": opened.source(),
+            "key": opened.key(),
+            "id": Identity(opened.record.tag).to_string(),
+            "body_bytes": opened.body().len(),
             "lanes": lanes.collect::<Vec<_>>(),
         })
-    }
-
-    fn kind(&self) -> &'static str {
-        self.event.as_ref().map_or("unreadable", |(_, peek)| peek.kind().name())
-    }
-
-    fn source(&self) -> Option<&str> {
-        self.event.as_ref().map(|(event, _)| event.source())
-    }
-
-    fn key(&self) -> Option<&str> {
-        self.event.as_ref().and_then(|(_, peek)| peek.key())
-    }
-
-    fn received(&self) -> String {
-        rfc3339(self.record.received_at_ms).unwrap_or_else(|| "-".to_owned())
     }
 }
 
@@ -137,13 +105,18 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::journal::{JournalId, Position};
+    use crate::event::Event;
+    use crate::journal::{JournalId, Position, Record};
 
     fn record(body: &'static str) -> Record {
         let event = Event::unsigned("default", 1_769_860_799_123, Bytes::from_static(body.as_bytes()));
         let payload = Bytes::from(event.encode().concat());
         let tag = event.identity(&event.peek()).0;
         Record { position: Position(17), journal: JournalId([7; 16]), tag, received_at_ms: 1_769_860_799_123, payload }
+    }
+
+    fn found(record: &Record) -> Found<'_> {
+        Found { opened: Opened::new(record), lanes: Vec::new() }
     }
 
     fn lane(fate: Fate) -> LaneFate {
@@ -155,7 +128,7 @@ mod tests {
     #[test]
     fn the_block_says_what_it_is_and_what_became_of_it_and_not_its_contents() {
         let record = record(ENDED);
-        let mut found = Found::new(&record);
+        let mut found = found(&record);
         found.lanes = vec![lane(Fate::Settled), lane(Fate::DeadLetter("too_large".into())), lane(Fate::Unknown)];
         let text = found.text();
         let first = format!("position 17  2026-01-31T11:59:59.123Z  call_ended  {} B\n", ENDED.len());
@@ -169,13 +142,13 @@ mod tests {
             assert!(text.contains(line), "{line} is not in {text}");
         }
         assert!(!text.contains("hello") && text.lines().all(|line| line.len() <= 100), "{text}");
-        assert_eq!(found.body(), ENDED.as_bytes());
+        assert_eq!(found.opened.body(), ENDED.as_bytes());
     }
 
     #[test]
     fn as_json_it_is_one_line_with_stable_names() {
         let record = record(ENDED);
-        let mut found = Found::new(&record);
+        let mut found = found(&record);
         found.lanes = vec![lane(Fate::Waiting), lane(Fate::DeadLetter("too_large".into()))];
         found.lanes.push(lane(Fate::Passed));
         let json = found.json();
@@ -194,8 +167,8 @@ mod tests {
     fn a_record_that_is_no_event_is_told_as_such() {
         let payload = Bytes::from_static(b"\x63 of a newer release");
         let found = Record { payload, ..record(ENDED) };
-        let found = Found::new(&found);
+        let found = self::found(&found);
         assert!(found.text().contains("  unreadable  "), "{}", found.text());
-        assert_eq!((found.json()["key"].clone(), found.body().len()), (Value::Null, 20));
+        assert_eq!((found.json()["key"].clone(), found.opened.body().len()), (Value::Null, 20));
     }
 }

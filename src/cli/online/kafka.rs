@@ -115,7 +115,7 @@ fn told_of_batches(topic: &str, limit: usize, batch_bytes: usize) -> Check {
 
 /// Records carry the time of their receipt: one that waited longer than its topic keeps records goes as it arrives.
 fn retention(config: &Config, names: &[String]) -> Vec<Check> {
-    let found: BTreeMap<String, i64> = checkup::numbers(&config.kafka, names, "retention.ms");
+    let found: BTreeMap<String, i64> = topics::retentions_ms(&config.kafka, names);
     let kept_ms = i64::try_from(config.journal.retention.as_millis()).unwrap_or(i64::MAX);
     let short = found.into_iter().filter(|(_, ms)| *ms >= 0 && *ms < kept_ms);
     let tell = |(topic, ms): (String, i64)| {

@@ -3,7 +3,7 @@
 //! In: a journal that was opened to look, its checkpoint, a choice, a road. Out: how it ended; counts. Never happens: a
 //! record behind `synced_up_to`; on its own topics, a delivery that its lane has not settled; damage without a word.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::tally::Tally;
@@ -66,7 +66,7 @@ impl Pass<'_> {
             let record = match seen {
                 Seen::Record(record) => record,
                 Seen::Damage { segment, positions, what } => {
-                    tally.damaged(segment, &positions, || tell(segment, &positions, what));
+                    tally.damaged(segment, &positions, || output::complain_of_damage(segment, &positions, what));
                     return ControlFlow::Continue(());
                 }
             };
@@ -162,14 +162,6 @@ impl Pass<'_> {
         let lanes = &self.checkpoint.lanes;
         lanes.is_empty() || lanes.iter().any(|lane| lane.topic == topic && position >= lane.position)
     }
-}
-
-fn tell(segment: u64, positions: &Range<u64>, what: &str) {
-    let lost = match positions.end.saturating_sub(positions.start) {
-        0 => String::new(),
-        _ => format!("; positions {} to {} are lost", positions.start, positions.end - 1),
-    };
-    output::complain(&format!("damage in segment {segment}: {what}{lost}"));
 }
 
 /// Waits until record number `count` is due.
