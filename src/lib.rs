@@ -28,6 +28,8 @@ pub mod health;
 
 pub mod limits;
 
+pub mod reload;
+
 // The river, in flow order.
 pub mod signature;
 

@@ -192,7 +192,11 @@ metrics! {
     kafka_up: IntGauge, "kafka_up", [] =>
         "1 while a broker answers.";
     reload_successful: IntGauge, "config_last_reload_successful", [] =>
-        "0 while a key or certificate file that changed could not be read; the last good ones stay in force.";
+        "0 while a file of keys, certificates or Kafka's credentials that changed cannot be believed; the last good ones stay in force.";
+    certificate_expiry: IntGauge, "tls_certificate_expires_timestamp_seconds", [] =>
+        "When the intake's certificate ends; 0 without TLS.";
+    handshakes_failed: IntCounter, "tls_handshakes_failed_total", [] =>
+        "Connections that came to no TLS: the peer left, speaks none, or does not believe the certificate.";
     connections: IntGauge, "connections", [] =>
         "Open connections at the intake.";
     build_info: IntGaugeVec, "build_info", ["version", "commit"] =>
@@ -362,6 +366,16 @@ impl Metrics {
     /// The last reading of a changed key or certificate file went well, or did not.
     pub fn set_reload_successful(&self, successful: bool) {
         self.reload_successful.set(i64::from(successful));
+    }
+
+    /// The intake's certificate is valid until then, Unix seconds.
+    pub fn set_certificate_expiry(&self, expires_at: i64) {
+        self.certificate_expiry.set(expires_at);
+    }
+
+    /// A connection came to no TLS.
+    pub fn handshake_failed(&self) {
+        self.handshakes_failed.inc();
     }
 
     /// Open connections at the intake.

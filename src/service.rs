@@ -10,6 +10,7 @@
 //! Never happens: an answer before recovery is done; a start that waits for Kafka; a stop that drops a request under way.
 
 pub mod drain;
+mod last_resort;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -31,6 +32,8 @@ use crate::letters::{Post, Retrying};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
+use crate::reload::Watch;
+use last_resort::LastResort;
 
 /// How often the service looks whether a part has failed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -39,6 +42,8 @@ const FAILED_PUBLISH: Duration = Duration::from_secs(5);
 
 /// How long behind its deadline the publisher may take to end.
 const PUBLISHER_SLACK: Duration = Duration::from_secs(3);
+/// How long behind the deadlines of its parts the whole may take to end: a disk may be slow to close the journal.
+const WHOLE_SLACK: Duration = Duration::from_secs(20);
 
 /// Why the bridge did not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +85,8 @@ impl ServiceError {
     pub fn is_bad_configuration(&self) -> bool {
         match self {
             ServiceError::Journal { cause, .. } => cause.is_configuration(),
-            ServiceError::Kafka(_) | ServiceError::Intake(intake::StartError::KeyFile { .. }) => true,
+            ServiceError::Kafka(_)
+            | ServiceError::Intake(intake::StartError::KeyFile { .. } | intake::StartError::Certificate(_)) => true,
             _ => false,
         }
     }
@@ -125,7 +131,10 @@ pub struct Service {
     retrying: Retrying,
     journal: Journal,
     health: Arc<Health>,
+    /// Ends with the bridge.
+    _watch: Watch,
     shutdown: Shutdown,
+    answer_within: Duration,
 }
 
 impl Service {
@@ -133,6 +142,7 @@ impl Service {
     pub async fn start(config: Config) -> Result<Service, ServiceError> {
         limits::forbid_core_dumps();
         limits::make_room(config.intake.connections_max);
+        let answer_within = config.intake.answer_within;
         let metrics = Arc::new(Metrics::new());
         let health = Arc::new(Health::default());
         metrics.set_build(config::VERSION, config::COMMIT);
@@ -141,7 +151,10 @@ impl Service {
         let intake_listener = listen("listen", config.listen)?;
         let admin = Admin::start(admin_listener, metrics.clone(), health.clone())
             .map_err(|cause| ServiceError::Start { part: "admin listener", cause })?;
-        let producer = KafkaProducer::new(config.kafka.clone(), config.topics.lanes())?;
+        let mut producer = KafkaProducer::new(config.kafka.clone(), config.topics.lanes())?;
+        let watch =
+            Watch::start(metrics.clone()).map_err(|cause| ServiceError::Start { part: "reload of files", cause })?;
+        producer.take_reload().into_iter().for_each(|reload| watch.add(reload));
 
         let (journal, recovered) = open_journal(config.journal_dir.clone(), config.journal, &metrics, &health).await?;
         let publisher =
@@ -151,14 +164,15 @@ impl Service {
             let journal = journal.clone();
             Arc::new(move |append| journal.append(append))
         };
-        let intake =
-            Intake::start(config.intake, intake_listener, keep, recovered.tags, metrics.clone(), health.clone())?;
+        let (tags, to) = (recovered.tags, health.clone());
+        let intake = Intake::start(config.intake, intake_listener, keep, tags, metrics.clone(), to, &watch)?;
         let post = Post { dir: config.journal_dir, kafka: config.kafka, topics: config.topics, metrics };
         let retrying =
             Retrying::start(post).map_err(|cause| ServiceError::Start { part: "retry of dead letters", cause })?;
         health.set_started();
         tracing::info!(version = config::VERSION, journal = %journal.identity(), "bridge started");
-        Ok(Service { admin, intake, publisher, retrying, journal, health, shutdown: config.shutdown })
+        let (shutdown, _watch) = (config.shutdown, watch);
+        Ok(Service { admin, intake, publisher, retrying, journal, health, _watch, shutdown, answer_within })
     }
 
     /// The intake's address; its port is the one it got where the settings said 0.
@@ -179,6 +193,8 @@ impl Service {
             () = end => None,
             error = self.failed() => Some(error),
         };
+        let publishing = failed.as_ref().map_or(self.shutdown.delay.max(self.shutdown.deadline), |_| FAILED_PUBLISH);
+        let _last_resort = LastResort::arm(self.answer_within + publishing + PUBLISHER_SLACK + WHOLE_SLACK);
         if let Some(error) = failed {
             return self.abandon(error).await;
         }

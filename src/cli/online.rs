@@ -1,9 +1,10 @@
-//! `retell-bridge config check --online`: Kafka, the disk and the clock, asked.
+//! `retell-bridge config check --online`: Kafka, the disk, the intake's certificate and the clock, asked.
 //!
 //! In: checked settings. Out: one line for each check: how it stands, what it is about, what was found, and the cure. Never
 //! happens: a record sent, a topic or a journal made; a check that waits for more than some ten seconds; `ok` for what
 //! could not be looked at.
 
+mod certificate;
 mod clock;
 mod disk;
 mod kafka;
@@ -73,7 +74,8 @@ pub fn run(config: &Config, as_json: bool) -> anyhow::Result<ExitCode> {
         (kafka.join(), disk)
     });
     let kafka = kafka.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    let checks: Vec<Check> = kafka.into_iter().chain(disk).chain([clock::check()]).collect();
+    let checks: Vec<Check> =
+        kafka.into_iter().chain(disk).chain(certificate::check(config)).chain([clock::check()]).collect();
     for check in &checks {
         if as_json {
             let Check { standing, about, found, cure } = check;

@@ -1,9 +1,11 @@
 //! From the settings as given to the checked [`Config`]: what each key must be by itself, and what they must be to each
-//! other. Every check adds its finding and goes on. Reads key files, to know that they can be read; nothing else.
+//! other. Every check adds its finding and goes on. Reads files of keys and certificates, to know that they can be read;
+//! nothing else.
 
 mod kafka;
 mod limits;
 mod sources;
+mod tls;
 mod topics;
 
 use std::net::{IpAddr, SocketAddr};
@@ -20,7 +22,7 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// No service manager waits longer; far above it the deadline would be past the end of the clock.
 const STOP_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// Whether the sources' keys are looked at: commands that only speak to Kafka do without.
+/// Whether the sources' keys and the intake's certificate are looked at: commands that only speak to Kafka do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keys {
     Needed,
@@ -32,9 +34,9 @@ pub fn checked(given: &Given, keys: Keys, findings: &mut Findings) -> Option<Con
     let listen = address(&given.listen, "listen", "0.0.0.0:8080", findings);
     let admin_listen = address(&given.admin.listen, "admin.listen", "0.0.0.0:9464", findings);
     not_the_same_port(listen, admin_listen, findings);
-    not_yet(given, findings);
+    let tls = tls::checked(&given.tls, keys, findings);
     let sources = sources::checked(given, keys, findings);
-    let intake = limits::intake(given, sources, findings);
+    let intake = limits::intake(given, sources, tls, findings);
     let journal = limits::journal(given, findings);
     let shutdown = shutdown(&given.shutdown, findings);
     let topics = topics::checked(given, findings);
@@ -75,14 +77,6 @@ fn not_the_same_port(listen: Option<SocketAddr>, admin: Option<SocketAddr>, find
     if listen.port() != 0 && listen.port() == admin.port() && overlap {
         let problem = format!("has the port of `listen`, {}", listen.port());
         findings.add("admin.listen", problem, "give it one of its own: probes and metrics are not for the Internet");
-    }
-}
-
-/// Settings that have their name already, and whose work is left to a later release.
-fn not_yet(given: &Given, findings: &mut Findings) {
-    if given.tls.cert_file.is_some() || given.tls.key_file.is_some() {
-        let cure = "leave it out, and end TLS in front of the bridge (a load balancer, an ingress, Caddy)";
-        findings.add("tls", "TLS on the intake comes in a later release", cure);
     }
 }
 

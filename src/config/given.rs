@@ -24,7 +24,7 @@ pub const DEFAULT_PATH: &str = "/webhook";
 pub struct Given {
     /// Address and port of the intake. Port 0 takes a free one and logs it.
     pub listen: String,
-    /// TLS on the intake. Comes in a later release; until then end TLS in front of the bridge.
+    /// TLS on the intake: both files, or neither where TLS ends in front of the bridge. Read again when they change.
     pub tls: Tls,
     /// Who posts, and to which path: one entry for each Retell workspace or agent, by a name of your choice.
     pub sources: BTreeMap<String, Source>,
@@ -46,13 +46,13 @@ pub struct Given {
     pub shutdown: Shutdown,
 }
 
-/// TLS on the intake.
+/// TLS 1.2 and 1.3 on the intake.
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
-    /// Certificate chain, PEM. Comes in a later release.
+    /// Certificate chain, PEM, the intake's own certificate first.
     pub cert_file: Option<String>,
-    /// Its key, PEM. Comes in a later release.
+    /// Its key, PEM, without a passphrase.
     pub key_file: Option<String>,
 }
 
@@ -132,7 +132,7 @@ pub struct Kafka {
     /// Any librdkafka property. In the environment `sasl.username` is `RETELL_BRIDGE_KAFKA_PROPERTY_SASL_USERNAME`.
     #[schemars(schema_with = "single_values")]
     pub properties: BTreeMap<String, String>,
-    /// Property: file that holds its value, for secrets.
+    /// Property: file that holds its value, for secrets. Read again when it changes.
     pub properties_files: BTreeMap<String, String>,
 }
 

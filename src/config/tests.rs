@@ -223,8 +223,12 @@ fn one_wrong_setting_is_one_line_that_says_what_is_right() {
         ),
         (
             "tls: {cert_file: a.pem}",
-            "tls: TLS on the intake comes in a later release; leave it out, and end TLS in front of the bridge (a load \
-             balancer, an ingress, Caddy) (from FILE)",
+            "tls.cert_file: is set, and tls.key_file is not; name the file of its key as well, or leave out both (from FILE)",
+        ),
+        (
+            "tls: {cert_file: /no/such.pem, key_file: /no/such.key}",
+            "tls.cert_file: cannot be read: there is no such file; name the chain in PEM, the intake's own certificate first \
+             (from FILE)",
         ),
         (
             "log: {format: jsn}",

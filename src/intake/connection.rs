@@ -79,7 +79,7 @@ impl Connection {
         state.remember(context);
         match (state.phase, state.verdict) {
             (Phase::Head, Some(Verdict::TooSlow | Verdict::Late)) => Read::End(Some(End::TooSlow)),
-            (Phase::Quiet | Phase::Head | Phase::Closing, Some(_)) => Read::End(None),
+            (Phase::Handshake | Phase::Quiet | Phase::Head | Phase::Closing, Some(_)) => Read::End(None),
             (Phase::Head, None) if state.arrived_bytes >= HEAD_MAX_BYTES => {
                 if state.head_was_looked_at {
                     return Read::End(Some(End::HeadTooLarge));
@@ -112,8 +112,20 @@ impl Connection {
                 state.head_was_looked_at = false;
             }
             Phase::Head => state.arrived_bytes += bytes,
-            Phase::Body | Phase::Whole | Phase::Closing => {}
+            Phase::Handshake | Phase::Body | Phase::Whole | Phase::Closing => {}
         }
+    }
+
+    /// Its first bytes are a TLS handshake, not a head.
+    pub(super) fn begin_handshake(&self, now: Instant) {
+        let mut state = self.state();
+        (state.phase, state.since) = (Phase::Handshake, now);
+    }
+
+    /// A head may come now.
+    pub(super) fn end_handshake(&self, now: Instant) {
+        let mut state = self.state();
+        (state.phase, state.since) = (Phase::Quiet, now);
     }
 }
 
@@ -221,7 +233,8 @@ impl Connection {
     /// Ends what the clock says, and what is quiet where all is to close; gives back what it held.
     pub(super) fn end_overdue(&self, now: Instant, answer_within: Duration, is_closing: bool) -> usize {
         let mut state = self.state();
-        let needless = (is_closing && state.phase == Phase::Quiet).then_some(Verdict::Gone);
+        let is_needless = is_closing && matches!(state.phase, Phase::Handshake | Phase::Quiet);
+        let needless = is_needless.then_some(Verdict::Gone);
         state.overdue(now, answer_within).or(needless).map_or(0, |verdict| state.end(verdict))
     }
 

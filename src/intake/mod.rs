@@ -29,6 +29,8 @@
 mod address;
 mod answer;
 mod body;
+mod carrier;
+mod certificate;
 mod clerk;
 mod connection;
 mod duplicates;
@@ -55,8 +57,10 @@ use ipnet::IpNet;
 use crate::health::Health;
 use crate::journal::{Append, AppendError, Tag};
 use crate::metrics::Metrics;
+use crate::reload::Watch;
 use crate::signature::ApiKey;
 
+pub use certificate::{CertificateError, CertificateFacts, TlsFiles, certificate_of_files};
 pub use clerk::{Clerk, NotKept, Taken};
 // Under a checker of schedules, requests come from its scenes.
 #[cfg(feature = "shuttle")]
@@ -80,6 +84,8 @@ pub struct Options {
     pub connections_max: usize,
     /// From the first byte of the head to the answer.
     pub answer_within: Duration,
+    /// `None`: HTTP without TLS.
+    pub tls: Option<TlsFiles>,
     /// Who may set X-Forwarded-For.
     pub trusted_proxies: Vec<IpNet>,
     /// Answers the same as the admin listener's /readyz, empty; `None`: no such path.
@@ -116,6 +122,9 @@ pub enum StartError {
     /// A key file cannot be believed at the start, when there are no earlier keys to fall back on.
     #[error("key file {} of source {source_name} {error}", path.display())]
     KeyFile { source_name: String, path: PathBuf, error: KeyFileError },
+    /// The certificate or its key cannot be believed.
+    #[error("{error}; {cure}", error = .0, cure = .0.cure())]
+    Certificate(#[from] CertificateError),
     /// The listener or a thread cannot be set up.
     #[error("the intake cannot be set up: {0}")]
     Setup(#[from] std::io::Error),
@@ -125,13 +134,12 @@ pub enum StartError {
 pub struct Intake {
     address: SocketAddr,
     server: server::Running,
-    /// Ends with the intake.
-    _key_files: keys::Watch,
 }
 
 impl Intake {
     /// Begins to serve on `listener`. `recovered` are the tags in the journal with their received-at, newest first; it is
-    /// read before the first connection is taken, as far as the duplicates' window reaches.
+    /// read before the first connection is taken, as far as the duplicates' window reaches. Key files and certificate are
+    /// given to `watch`.
     ///
     /// Must be called inside a tokio runtime, which carries the clock of the intake; the requests have threads of their
     /// own, as many as cores and at least two.
@@ -142,13 +150,24 @@ impl Intake {
         recovered: impl Iterator<Item = (Tag, u64)>,
         metrics: Arc<Metrics>,
         health: Arc<Health>,
+        watch: &Watch,
     ) -> Result<Intake, StartError> {
         let address = listener.local_addr()?;
+        let tls = options.tls.clone();
         let (desk, key_files) = server::prepare(options, keep, recovered, metrics.clone(), health)?;
-        let key_files = keys::Watch::start(key_files, metrics)?;
-        let server = server::Running::start(desk, listener)?;
-        tracing::info!(%address, "intake listening");
-        Ok(Intake { address, server, _key_files: key_files })
+        key_files.into_iter().for_each(|reload| watch.add(reload));
+        let tls = match tls {
+            Some(files) => {
+                let (config, reload) = certificate::open(files, metrics)?;
+                watch.add(reload);
+                Some(config)
+            }
+            None => None,
+        };
+        let is_tls = tls.is_some();
+        let server = server::Running::start(desk, listener, tls)?;
+        tracing::info!(%address, tls = is_tls, "intake listening");
+        Ok(Intake { address, server })
     }
 
     /// The address it listens on; with the port it got, where port 0 was asked for.

@@ -1,6 +1,7 @@
 //! The phases of a connection, and what the clock says of each. Pure but for the waker it keeps.
 //!
 //! ```text
+//! Handshake ─ done, over TLS alone ─▶ Quiet
 //! Quiet ─ first byte ─▶ Head ─ the handler begins ─▶ Body ─ all arrived ─▶ Whole ─ answered ─▶ Quiet
 //!                                                      └──── answered without it ────▶ Closing
 //! ```
@@ -21,6 +22,7 @@ const LAG_FORGIVEN_MS: u64 = 1_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
+    Handshake,
     Quiet,
     Head,
     Body,
@@ -55,7 +57,7 @@ pub(super) struct Behind {
 
 pub(super) struct State {
     pub phase: Phase,
-    /// First byte of the present request's head; in `Quiet` and `Closing`: since when it is so.
+    /// First byte of the present request's head; in `Handshake`, `Quiet` and `Closing`: since when it is so.
     pub since: Instant,
     pub last_read_at: Instant,
     /// Bytes of the head in `Head`, of the body from `Body` on.
@@ -112,6 +114,7 @@ impl State {
         let age = self.age(now);
         match self.phase {
             _ if self.verdict.is_some() => None,
+            Phase::Handshake => (age > answer_within).then_some(Verdict::Gone),
             Phase::Quiet => (age > QUIET_MAX).then_some(Verdict::Gone),
             Phase::Closing => (age > CLOSING_MAX).then_some(Verdict::Gone),
             Phase::Head => (age > answer_within).then_some(Verdict::TooSlow),
@@ -166,6 +169,7 @@ mod tests {
     fn each_phase_has_its_end() {
         let start = Instant::now();
         for (phase, seconds, verdict) in [
+            (Phase::Handshake, 8, Verdict::Gone),
             (Phase::Quiet, 75, Verdict::Gone),
             (Phase::Head, 8, Verdict::TooSlow),
             (Phase::Whole, 8, Verdict::Late),

@@ -19,10 +19,13 @@ use actix_web::{App, HttpRequest};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
+use super::carrier::Carrier;
 use super::clerk::Clerk;
 use super::handler::{self, Desk};
-use super::keys::{KeyFile, Keys};
+use super::keys::{self, Keys};
 use super::registry::{Registry, SPARE, SWEEP_EVERY};
 use super::routes::{Routes, Source};
 use super::stream::Stream;
@@ -32,6 +35,7 @@ use crate::event::Kind;
 use crate::health::Health;
 use crate::journal::Tag;
 use crate::metrics::Metrics;
+use crate::reload::Reload;
 
 /// Connections that the kernel keeps for us while all workers are busy; a listener of the standard library asks for 128.
 const BACKLOG: i32 = 1_024;
@@ -47,11 +51,11 @@ pub(super) fn prepare(
     recovered: impl Iterator<Item = (Tag, u64)>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
-) -> Result<(Arc<Desk>, Vec<KeyFile>), StartError> {
+) -> Result<(Arc<Desk>, Vec<Reload>), StartError> {
     let mut key_files = Vec::new();
     let mut sources = Vec::new();
     for source in options.sources {
-        let keys = open_keys(&source, &mut key_files)?;
+        let keys = open_keys(&source, &mut key_files, &metrics)?;
         let kinds = Kind::KNOWN.into_iter().chain([Kind::Test, Kind::Other]);
         metrics.expect_source(&source.name, kinds.map(Kind::name));
         keys.in_force().iter().for_each(|key| metrics.expect_key(&source.name, key.fingerprint()));
@@ -73,17 +77,18 @@ pub(super) fn prepare(
     Ok((Arc::new(desk), key_files))
 }
 
-fn open_keys(source: &SourceOptions, key_files: &mut Vec<KeyFile>) -> Result<Arc<Keys>, StartError> {
+fn open_keys(
+    source: &SourceOptions,
+    key_files: &mut Vec<Reload>,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Keys>, StartError> {
     let Some(path) = &source.keys_file else {
         return Ok(Arc::new(Keys::new(source.keys.clone())));
     };
-    let file = KeyFile::open(&source.name, path, source.keys.clone()).map_err(|error| StartError::KeyFile {
-        source_name: source.name.clone(),
-        path: path.clone(),
-        error,
-    })?;
-    let keys = file.keys().clone();
-    key_files.push(file);
+    let opened = keys::open(&source.name, path.clone(), source.keys.clone(), Arc::clone(metrics));
+    let (keys, reload) =
+        opened.map_err(|error| StartError::KeyFile { source_name: source.name.clone(), path: path.clone(), error })?;
+    key_files.push(reload);
     Ok(keys)
 }
 
@@ -95,17 +100,18 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn start(desk: Arc<Desk>, listener: TcpListener) -> io::Result<Running> {
+    /// `tls`: `None` serves HTTP as it is.
+    pub(super) fn start(desk: Arc<Desk>, listener: TcpListener, tls: Option<Arc<ServerConfig>>) -> io::Result<Running> {
         rustix::net::listen(&listener, BACKLOG)?;
         let workers = std::thread::available_parallelism().map_or(2, NonZeroUsize::get).clamp(2, 512);
         let connections_max = desk.registry.connections_max();
-        let for_workers = desk.clone();
+        let (for_workers, tls) = (desk.clone(), tls.map(TlsAcceptor::from));
         let server = Server::build()
             .workers(workers)
             .disable_signals()
             // The registry decides: a worker that stops accepting would make the newcomer wait.
             .max_concurrent_connections(connections_max.saturating_add(8 * SPARE))
-            .listen("intake", listener, move || serve(for_workers.clone()))?
+            .listen("intake", listener, move || serve(for_workers.clone(), tls.clone()))?
             .run();
         let handle = server.handle();
         tokio::spawn(async move {
@@ -154,10 +160,11 @@ async fn sweep(desk: Arc<Desk>) {
 /// One worker's service: a connection from its accept to its end.
 fn serve(
     desk: Arc<Desk>,
+    tls: Option<TlsAcceptor>,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> {
     let for_streams = desk.clone();
     fn_service(move |stream: TcpStream| {
-        let admitted = admit(&for_streams, stream);
+        let admitted = admit(&for_streams, tls.as_ref(), stream);
         async move { admitted }
     })
     .and_then(http(desk))
@@ -181,7 +188,11 @@ pub(super) fn http<T: AsyncRead + AsyncWrite + Unpin + 'static>(
         .h1(map_config(app, |_| AppConfig::default()))
 }
 
-fn admit(desk: &Desk, stream: TcpStream) -> Result<(Stream<TcpStream>, Option<SocketAddr>), DispatchError> {
+fn admit(
+    desk: &Desk,
+    tls: Option<&TlsAcceptor>,
+    stream: TcpStream,
+) -> Result<(Stream<Carrier>, Option<SocketAddr>), DispatchError> {
     let peer = stream.peer_addr()?;
     // Answers are one small write each.
     stream.set_nodelay(true)?;
@@ -190,6 +201,10 @@ fn admit(desk: &Desk, stream: TcpStream) -> Result<(Stream<TcpStream>, Option<So
         desk.voice.refused_before_routing(address, super::refused::Refused::NoRoom);
         return Err(DispatchError::Io(io::Error::from(io::ErrorKind::ConnectionRefused)));
     };
-    let stream = Stream::new(stream, place, desk.registry.clone(), desk.voice.clone());
+    let carrier = match tls {
+        None => Carrier::Plain(stream),
+        Some(acceptor) => Carrier::tls(stream, acceptor, &place.1, &desk.voice),
+    };
+    let stream = Stream::new(carrier, place, desk.registry.clone(), desk.voice.clone());
     Ok((stream, Some(peer)))
 }

@@ -16,7 +16,7 @@ use crate::health::Health;
 use crate::journal::Tag;
 use crate::metrics::Metrics;
 
-/// See the module; key files are read once.
+/// See the module; key files are read once, and there is no TLS: the caller brings the stream.
 pub struct Stepped {
     desk: Arc<Desk>,
 }

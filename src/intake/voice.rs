@@ -70,6 +70,7 @@ pub(super) struct Voice {
     observer: Option<Observer>,
     /// By reason, in the order of [`RefusedReason::ALL`].
     windows: [Mutex<Window>; RefusedReason::ALL.len()],
+    handshakes: Mutex<Window>,
 }
 
 /// Lines of one reason in the present second.
@@ -90,7 +91,7 @@ pub(super) struct Whose<'a> {
 impl Voice {
     pub(super) fn new(metrics: Arc<Metrics>, observer: Option<Observer>) -> Voice {
         metrics.expect_refused(UNROUTED);
-        Voice { metrics, observer, windows: Default::default() }
+        Voice { metrics, observer, windows: Default::default(), handshakes: Mutex::default() }
     }
 
     pub(super) fn wants_bodies(&self) -> bool {
@@ -115,6 +116,18 @@ impl Voice {
     /// A connection was refused before any request had come out of its head.
     pub(super) fn refused_before_routing(&self, address: IpAddr, refused: Refused) {
         self.refused(&Whose { source: None, address, body: None }, refused);
+    }
+
+    /// No TLS came about: the peer left, speaks no TLS, or does not believe the certificate.
+    pub(super) fn handshake_failed(&self, address: IpAddr, error: &std::io::Error) {
+        self.metrics.handshake_failed();
+        let mut window = self.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
+        let may_log = window.takes_line(Instant::now());
+        let left_out = if may_log { std::mem::take(&mut window.left_out) } else { 0 };
+        drop(window);
+        if may_log {
+            warn!(%address, cause = %error, left_out, "TLS handshake failed");
+        }
     }
 
     /// Shows the observer what was seen.

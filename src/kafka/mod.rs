@@ -6,6 +6,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `settings` | librdkafka properties: ours, the user's, which may not be overridden |
+//! | `current` | the settings in force; their files, read again |
 //! | `errors` | error code to action and reason |
 //! | `context` | callbacks: receipts, errors, log lines |
 //! | `producer` | the producer and its replacement |
@@ -23,6 +24,7 @@ mod alter;
 pub mod checkup;
 pub mod consumer;
 mod context;
+mod current;
 mod errors;
 mod prober;
 mod producer;

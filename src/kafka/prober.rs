@@ -13,6 +13,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, Producer as _};
 
 use super::context::{Context, Reach};
+use super::current::Current;
 use super::settings::{self, SettingsError};
 use super::{Options, topics};
 use crate::publisher::TopicState;
@@ -49,12 +50,12 @@ impl Shared {
 }
 
 impl Prober {
-    pub fn start(options: &Options, reach: &Arc<Reach>, topics: Vec<String>) -> Result<Prober, SettingsError> {
-        let config = settings::client(options)?;
-        let client = settings::build(&config, Context::new(reach, settings::secrets(&config)))?;
+    pub fn start(current: &Current, reach: &Arc<Reach>, topics: Vec<String>) -> Result<Prober, SettingsError> {
+        let (made_of, options) = current.get();
+        let client = make(&options, reach)?;
         let shared = Arc::new(Shared::default());
-        let (options, reach) = (options.clone(), Arc::clone(reach));
-        let rounds = Rounds { client, shared: Arc::clone(&shared), options, reach, topics };
+        let (current, reach) = (current.clone(), Arc::clone(reach));
+        let rounds = Rounds { client, made_of, shared: Arc::clone(&shared), current, reach, topics };
         let run = move || rounds.run();
         let thread = std::thread::Builder::new().name("kafka-prober".into()).spawn(run).map_err(|error| {
             SettingsError { path: "kafka".into(), problem: format!("a thread cannot be started: {error}") }
@@ -91,16 +92,19 @@ impl Drop for Prober {
 struct Rounds {
     /// Produces nothing; a producer because that is the client that serves its own log lines when it is polled.
     client: BaseProducer<Context>,
+    /// The number of the options that `client` was made of.
+    made_of: u64,
     shared: Arc<Shared>,
-    options: Options,
+    current: Current,
     reach: Arc<Reach>,
     topics: Vec<String>,
 }
 
 impl Rounds {
-    fn run(self) {
+    fn run(mut self) {
         let mut limits_checked = false;
         while let Some(asked) = self.next() {
+            self.refresh();
             let topic = asked.clone().or_else(|| self.topics.first().cloned()).unwrap_or_default();
             let metadata = self.client.client().fetch_metadata(Some(&topic), ASK_FOR);
             self.client.poll(Duration::ZERO);
@@ -120,9 +124,23 @@ impl Rounds {
         }
     }
 
+    /// A new client where the credentials have changed.
+    fn refresh(&mut self) {
+        let (number, options) = self.current.get();
+        if number == self.made_of {
+            return;
+        }
+        self.made_of = number;
+        match make(&options, &self.reach) {
+            Ok(client) => self.client = client,
+            // The publisher's producer is made of the same, and tells more.
+            Err(error) => tracing::error!(%error, "Kafka settings do not hold any more"),
+        }
+    }
+
     /// On a thread that nobody waits for: some brokers never answer this.
     fn compare_limits(&self) {
-        let (options, topics) = (self.options.clone(), self.topics.clone());
+        let ((_, options), topics) = (self.current.get(), self.topics.clone());
         let run = move || topics::warn_of_limits(&options, &topics);
         // Where no thread can be had the comparison is left out; it is advice.
         let _ = std::thread::Builder::new().name("kafka-limits".into()).spawn(run);
@@ -144,6 +162,11 @@ impl Rounds {
             state.answers.insert(topic, answer);
         }
     }
+}
+
+fn make(options: &Options, reach: &Arc<Reach>) -> Result<BaseProducer<Context>, SettingsError> {
+    let config = settings::client(options)?;
+    settings::build(&config, Context::new(reach, settings::secrets(&config)))
 }
 
 fn answer(topic: &str, metadata: &KafkaResult<Metadata>) -> TopicState {

@@ -12,10 +12,12 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
 
 use super::Options;
 use super::context::{Context, Reach};
+use super::current::Current;
 use super::errors::{self, REASONS};
 use super::prober::Prober;
 use super::settings::{self, SettingsError};
 use crate::publisher::{Action, Delivery, DeliveryError, Producer, Receipt, SendError, TopicState};
+use crate::reload::Reload;
 
 /// How long an old producer may take to give its receipts.
 const END_WITHIN: Duration = Duration::from_secs(2);
@@ -29,7 +31,11 @@ const EVENTS_MAX: usize = 64;
 
 /// See the module.
 pub struct KafkaProducer {
-    options: Options,
+    current: Current,
+    /// The number of the options that `producer` was made of.
+    made_of: u64,
+    /// Until it is taken.
+    reload: Option<Reload>,
     reach: Arc<Reach>,
     producer: BaseProducer<Context>,
     prober: Prober,
@@ -43,9 +49,17 @@ impl KafkaProducer {
     /// background, once, when a broker answers.
     pub fn new(options: Options, topics: Vec<String>) -> Result<KafkaProducer, SettingsError> {
         let reach = Arc::new(Reach::new());
-        let producer = make(&options, &reach, false)?;
-        let prober = Prober::start(&options, &reach, topics)?;
-        Ok(KafkaProducer { options, reach, producer, prober, ended: false, looked_at: Instant::now() })
+        let (current, reload) = Current::new(&options)?;
+        let (made_of, in_force) = current.get();
+        let producer = make(&in_force, &reach, false)?;
+        let prober = Prober::start(&current, &reach, topics)?;
+        let (ended, looked_at) = (false, Instant::now());
+        Ok(KafkaProducer { current, made_of, reload, reach, producer, prober, ended, looked_at })
+    }
+
+    /// What reads the credentials again, once; `None` where the settings name no files.
+    pub fn take_reload(&mut self) -> Option<Reload> {
+        self.reload.take()
     }
 
     /// Serves one event after the other while they come.
@@ -127,17 +141,19 @@ impl Producer for KafkaProducer {
 
     fn replace(&mut self, alone: bool, receipts: &mut Vec<Receipt>) -> Result<(), DeliveryError> {
         self.end(receipts);
-        let made = make(&self.options, &self.reach, alone).map_err(|error| {
+        let (made_of, in_force) = self.current.get();
+        let made = make(&in_force, &self.reach, alone).map_err(|error| {
             tracing::error!(error = error.to_string(), "Kafka settings do not hold any more");
             DeliveryError { action: Action::NewProducer, reason: errors::SETTINGS }
         })?;
-        self.producer = made;
+        (self.producer, self.made_of) = (made, made_of);
         self.ended = false;
         Ok(())
     }
 
+    /// One made of credentials that have changed has ended, too: it is replaced at the first record that is not settled.
     fn has_ended(&self) -> bool {
-        self.ended
+        self.ended || self.made_of != self.current.number()
     }
 
     fn is_up(&self) -> bool {

@@ -130,6 +130,12 @@ struct Given {
     value: String,
 }
 
+/// The same options with the values of their files in them.
+pub(super) fn resolved(options: &Options) -> Result<Options, SettingsError> {
+    let properties = given(options)?.into_iter().map(|(name, property)| (name, property.value)).collect();
+    Ok(Options { properties, properties_files: BTreeMap::new(), ..options.clone() })
+}
+
 /// All properties as given, under their first names, files over texts.
 fn given(options: &Options) -> Result<BTreeMap<String, Given>, SettingsError> {
     let mut given = BTreeMap::new();

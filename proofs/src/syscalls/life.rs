@@ -21,8 +21,8 @@ use support::sweep;
 
 /// From the command to the listening intake; generous, as two cores are shared.
 const START: Duration = Duration::from_secs(60);
-/// `shutdown.deadline` and what publisher and journal may take behind it.
-const STOP: Duration = Duration::from_secs(20);
+/// `shutdown.deadline`, what publisher and journal may take behind it, and behind all of that the bridge's last resort.
+const STOP: Duration = Duration::from_secs(60);
 static TURN: AtomicU64 = AtomicU64::new(1);
 
 /// A running bridge.

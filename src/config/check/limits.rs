@@ -6,7 +6,7 @@ use super::sources::{networks, path_is_plain};
 use crate::config::errors::Findings;
 use crate::config::given::Given;
 use crate::config::units::Size;
-use crate::intake::{self, SourceOptions};
+use crate::intake::{self, SourceOptions, TlsFiles};
 use crate::journal;
 
 /// One segment file.
@@ -24,7 +24,12 @@ const ANSWER_WITHIN_MIN: Duration = Duration::from_millis(100);
 const DUPLICATE_EVENTS_MAX: u32 = 20_000_000;
 
 /// The intake's options; duplicates are its part.
-pub fn intake(given: &Given, sources: Vec<SourceOptions>, findings: &mut Findings) -> intake::Options {
+pub fn intake(
+    given: &Given,
+    sources: Vec<SourceOptions>,
+    tls: Option<TlsFiles>,
+    findings: &mut Findings,
+) -> intake::Options {
     let (body, in_flight) = (given.intake.body_max.bytes(), given.intake.in_flight_max.bytes());
     if !(BODY_BYTES_MIN..=BODY_BYTES_MAX).contains(&body) {
         let problem = format!("{} is not between 16KiB and 32MiB", given.intake.body_max);
@@ -55,6 +60,7 @@ pub fn intake(given: &Given, sources: Vec<SourceOptions>, findings: &mut Finding
         in_flight_max_bytes: as_usize(&given.intake.in_flight_max),
         connections_max: given.intake.connections_max as usize,
         answer_within: given.intake.answer_within.duration(),
+        tls,
         trusted_proxies: networks(&given.intake.trusted_proxies, "intake.trusted_proxies", findings),
         health_path: (!health_path.is_empty()).then(|| health_path.to_owned()),
         duplicates_window: given.duplicates.window.duration(),

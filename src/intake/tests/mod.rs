@@ -7,6 +7,7 @@ mod duplicates;
 mod protocol;
 mod sources;
 mod stop;
+mod tls;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -93,6 +94,7 @@ pub(super) struct Bench {
     pub address: SocketAddr,
     pub intake: Option<Intake>,
     pub runtime: tokio::runtime::Runtime,
+    _watch: Watch,
 }
 
 impl Bench {
@@ -115,9 +117,10 @@ impl Bench {
         let to_journal = journal.clone();
         let keep: Keep = Arc::new(move |append| to_journal.append(append));
         let guard = runtime.enter();
-        let intake = Intake::start(options, listener, keep, tags.into_iter(), metrics.clone(), health.clone()).unwrap();
+        let (tags, watch) = (tags.into_iter(), Watch::start(metrics.clone()).unwrap());
+        let intake = Intake::start(options, listener, keep, tags, metrics.clone(), health.clone(), &watch).unwrap();
         drop(guard);
-        Bench { journal, metrics, health, address: intake.address(), intake: Some(intake), runtime }
+        Bench { _watch: watch, journal, metrics, health, address: intake.address(), intake: Some(intake), runtime }
     }
 
     pub(super) fn connect(&self) -> Client {
@@ -168,6 +171,7 @@ fn options() -> Options {
         in_flight_max_bytes: 64 << 20,
         connections_max: 1024,
         answer_within: Duration::from_secs(8),
+        tls: None,
         trusted_proxies: Vec::new(),
         health_path: Some("/readyz".into()),
         duplicates_window: Duration::from_secs(3_600),

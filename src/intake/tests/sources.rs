@@ -123,8 +123,9 @@ fn a_key_file_that_holds_no_key_at_the_start_is_an_error() {
     options.sources[0].keys_file = Some(path);
     let keep: Keep = Arc::new(|_| Err(AppendError::Closed));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let outcome =
-        Intake::start(options, listener, keep, [].into_iter(), Arc::new(Metrics::new()), Arc::new(Health::default()));
+    let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
+    let watch = Watch::start(metrics.clone()).unwrap();
+    let outcome = Intake::start(options, listener, keep, [].into_iter(), metrics, health, &watch);
     let error = outcome.err().unwrap().to_string();
     assert!(error.starts_with("key file ") && error.ends_with("of source default holds no key"), "{error}");
 }

@@ -175,6 +175,7 @@ fn options() -> Options {
         in_flight_max_bytes: 64 << 10,
         connections_max: 4,
         answer_within: Duration::from_secs(3_600),
+        tls: None,
         trusted_proxies: vec![PROXY.parse().expect("a network")],
         health_path: Some("/health".into()),
         duplicates_window: Duration::from_secs(3_600),
