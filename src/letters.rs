@@ -50,7 +50,11 @@ pub enum StaysError {
 impl StaysError {
     /// The next letter would fare no better now.
     pub fn ends_round(&self) -> bool {
-        matches!(self, StaysError::Refused(Refused::Silent(_)) | StaysError::NoProducer { .. })
+        match self {
+            StaysError::Refused(refused) => refused.is_away(),
+            StaysError::NoProducer { .. } => true,
+            _ => false,
+        }
     }
 }
 
@@ -102,7 +106,7 @@ pub fn send(again: &mut Again, disk: &Disk, kept: &Kept, to: Option<&str>) -> Re
         None => targets(again, letter)?,
     };
     match deliver(again, letter, &topics) {
-        Err(refused @ Refused::Silent(_)) => return Err(refused.into()),
+        Err(refused) if refused.is_away() => return Err(refused.into()),
         Err(refused) => {
             let renewed = again.renew(false);
             return Err(match renewed {

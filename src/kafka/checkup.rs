@@ -8,25 +8,26 @@ use std::time::Duration;
 
 use rdkafka::producer::{BaseProducer, Producer as _};
 
-use super::Options;
 use super::context::{Context, Reach};
 use super::settings;
+use super::{Options, Trouble, TroubleKind};
 
 /// How long the client may take to tell what stood in the way.
 const TELL_WITHIN: Duration = Duration::from_millis(200);
 
 /// Connects and logs in, within `timeout`: how many brokers there are, or what stood in the way.
-pub fn reach(options: &Options, topic: &str, timeout: Duration) -> Result<usize, String> {
+pub fn reach(options: &Options, topic: &str, timeout: Duration) -> Result<usize, Trouble> {
     let reach = Arc::new(Reach::new());
-    let config = settings::client(options).map_err(|error| error.to_string())?;
+    let other = |text: String| Trouble { kind: TroubleKind::Network, text };
+    let config = settings::client(options).map_err(|error| other(error.to_string()))?;
     // A producer because that is the client that serves its own errors when it is polled.
     let client: BaseProducer<Context> = settings::build(&config, Context::new(&reach, settings::secrets(&config)))
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| other(error.to_string()))?;
     let metadata = client.client().fetch_metadata(Some(topic), timeout);
     client.poll(TELL_WITHIN);
     match metadata {
         Ok(metadata) => Ok(metadata.brokers().len()),
-        Err(error) => Err(reach.trouble().unwrap_or_else(|| error.to_string())),
+        Err(error) => Err(reach.trouble().unwrap_or_else(|| other(error.to_string()))),
     }
 }
 

@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use super::errors;
+use super::trouble::{Kind, Trouble};
 use crate::publisher::Receipt;
 
 /// An error that repeats is told again after this long.
@@ -23,7 +24,7 @@ pub(super) struct Reach {
     /// When trouble with TLS or credentials was last told, seconds since `began` plus one.
     told: AtomicU64,
     /// What stood between a client and a broker last.
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
 }
 
 impl Reach {
@@ -32,16 +33,16 @@ impl Reach {
         Reach { up, began: Instant::now(), told, trouble: Mutex::default() }
     }
 
-    /// What stood between a client and a broker last: TLS, login or network, in librdkafka's words, without secrets.
-    pub fn trouble(&self) -> Option<String> {
+    /// What stands between a client and a broker, since one was last reached.
+    pub fn trouble(&self) -> Option<Trouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Trouble with TLS or login says more than that all brokers are down, which follows from it.
-    fn note(&self, code: Option<Code>, reason: String) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if trouble.is_none() || code != Some(Code::AllBrokersDown) {
-            *trouble = Some(reason);
+    /// Trouble that lasts says more than that all brokers are down, which follows from it.
+    fn note(&self, trouble: Trouble) {
+        let mut noted = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.kind.is_lasting() || !noted.as_ref().is_some_and(|noted| noted.kind.is_lasting()) {
+            *noted = Some(trouble);
         }
     }
 
@@ -51,6 +52,9 @@ impl Reach {
 
     pub fn set(&self, up: bool) {
         self.up.store(up, Ordering::Release);
+        if up {
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 
     /// Whether trouble is to be told now.
@@ -104,22 +108,19 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.reach.note(error.rdkafka_error_code(), self.clean(reason));
-        match error.rdkafka_error_code() {
+        let (code, text) = (error.rdkafka_error_code(), self.clean(reason));
+        match code {
+            Some(Code::Fatal) => return tracing::warn!(reason = text, "Kafka producer has ended"),
             Some(Code::AllBrokersDown) => self.reach.set(false),
-            Some(Code::Fatal) => tracing::warn!(reason = self.clean(reason), "Kafka producer has ended"),
-            Some(Code::Authentication | Code::SaslAuthenticationFailed) if self.reach.tells() => tracing::error!(
-                reason = self.clean(reason),
-                cure = "check sasl.mechanism, sasl.username and sasl.password under kafka.properties",
-                "Kafka refuses the credentials"
-            ),
-            Some(Code::SSL) if self.reach.tells() => tracing::error!(
-                reason = self.clean(reason),
-                cure = "check security.protocol and ssl.ca.location under kafka.properties",
-                "no TLS connection to Kafka"
-            ),
-            _ => tracing::debug!(reason = self.clean(reason), "Kafka client error"),
+            _ => {}
         }
+        let kind = Kind::of(code, &text);
+        if kind.is_lasting() && self.reach.tells() {
+            tracing::error!(reason = text, cure = kind.cure(), "{}", kind.what());
+        } else {
+            tracing::debug!(reason = text, "Kafka client error");
+        }
+        self.reach.note(Trouble { kind, text });
     }
 }
 

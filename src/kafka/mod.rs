@@ -8,6 +8,7 @@
 //! | `settings` | librdkafka properties: ours, the user's, which may not be overridden |
 //! | `current` | the settings in force; their files, read again |
 //! | `errors` | error code to action and reason |
+//! | `trouble` | what stands between a client and a broker, with the cure |
 //! | `context` | callbacks: receipts, errors, log lines |
 //! | `producer` | the producer and its replacement |
 //! | `prober` | metadata on a thread of its own; whether a broker answers; the topics' limits at start |
@@ -32,6 +33,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 pub mod topics;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -41,6 +43,7 @@ use rdkafka::producer::{BaseProducer, DefaultProducerContext};
 
 pub use producer::KafkaProducer;
 pub use settings::SettingsError;
+pub use trouble::{Kind as TroubleKind, Trouble};
 
 /// How Kafka is reached; made by `config`.
 #[derive(Clone)]

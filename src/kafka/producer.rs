@@ -160,6 +160,11 @@ impl Producer for KafkaProducer {
         self.reach.is_up()
     }
 
+    fn lasting_trouble(&self) -> Option<String> {
+        let trouble = self.reach.trouble().filter(|trouble| trouble.kind.is_lasting())?;
+        Some(format!("{trouble}: {}", trouble.kind.cure()))
+    }
+
     fn error_reasons(&self) -> &'static [&'static str] {
         &REASONS
     }

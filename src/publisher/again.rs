@@ -19,6 +19,8 @@ use crate::journal::{Position, Record};
 const SLICE: Duration = Duration::from_millis(20);
 /// A probe without an answer is made again.
 const PROBE_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// How long trouble may last that does not pass by itself: a broker that comes up may refuse a login for a moment.
+const LASTING_PATIENCE: Duration = Duration::from_secs(3);
 /// Records on their way at once; their bodies are in the producer's own, bounded queue.
 const OUTSTANDING_MAX: usize = 1_000;
 
@@ -56,14 +58,24 @@ pub enum Refused {
     #[error("topic {0} is forbidden to this user: grant Write on it")]
     Forbidden(String),
     /// What is on its way may have been written.
-    #[error("Kafka has not answered for {0} s: check kafka.brokers, network, TLS and credentials")]
+    #[error("Kafka has not answered for {0} s: check kafka.brokers and the network")]
     Silent(u64),
+    /// The same, and it will not pass by itself: what it is, with its cure.
+    #[error("{0}")]
+    Away(String),
     /// The topic's limit is below the record, or, unless records travel alone, below one of its batch.
     #[error("topic {topic} does not take a record of this size: raise its max.message.bytes (`topics apply`)")]
     TooLarge { topic: String, position: Position },
     /// It may have been written.
     #[error("topic {topic} refuses the record: {reason}")]
     Delivery { topic: String, reason: &'static str },
+}
+
+impl Refused {
+    /// Kafka cannot be reached: no record would fare better now.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Refused::Silent(_) | Refused::Away(_))
+    }
 }
 
 impl Again {
@@ -181,6 +193,11 @@ impl Again {
             *began = Instant::now();
         }
         self.check()?;
+        if began.elapsed() >= LASTING_PATIENCE.min(self.patience)
+            && let Some(trouble) = self.producer.lasting_trouble()
+        {
+            return Err(self.failed.insert(Refused::Away(trouble)).clone());
+        }
         if began.elapsed() >= self.patience {
             return Err(self.failed.insert(Refused::Silent(self.patience.as_secs())).clone());
         }

@@ -18,6 +18,7 @@ use super::report::Report;
 use super::retry::Renewal;
 use super::routing::Router;
 use super::source::Source;
+use super::trial::Trial;
 use super::{DEAD_LETTER_REASONS, Producer, Receipt};
 
 /// Marks are handed to the journal at most this often.
@@ -58,6 +59,7 @@ pub(super) struct Core {
     pub(super) census: Census,
     pub(super) desk: Desk,
     pub(super) renewal: Renewal,
+    pub(super) trial: Trial,
     pub(super) report: Report,
     pub(super) receipts: Vec<Receipt>,
     pub(super) received_at: Duration,
@@ -92,6 +94,7 @@ impl Core {
             census: Census::new(lanes.floor()),
             desk: Desk::default(),
             renewal: Renewal::default(),
+            trial: Trial::default(),
             report: Report::new(now.mono),
             stamps: Stamps::new(),
             receipts: Vec::new(),
@@ -115,6 +118,7 @@ impl Core {
         self.take_receipts(now, wait);
         self.renew(now);
         self.refresh_topics(now.mono);
+        self.hold_trial(now.mono);
         self.lanes.arrange();
         let feeds = !self.renewal.is_wanted() && now.mono >= self.read_again_at && !self.is_draining(now.mono);
         let turn = if feeds { self.feed_turns(now.mono) } else { Turn::Waits };
@@ -162,6 +166,10 @@ impl Core {
 
     /// One turn for each reading place that can use one.
     fn feed_turns(&mut self, now: Duration) -> Turn {
+        if let Some(index) = self.trial.lane() {
+            self.feed_apart(index, now);
+            return Turn::Waits;
+        }
         let mut more = false;
         let mut waits = false;
         for index in 0..self.lanes.list.len() {

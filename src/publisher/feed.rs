@@ -176,6 +176,9 @@ impl Core {
             return Fed::Blocked(Blocked::Refused);
         }
         let bytes = record.payload.len() + OVERHEAD_BYTES;
+        if lane.retry.is_on_trial() && lane.window.outstanding() > 0 {
+            return Fed::Blocked(Blocked::NoAnswer);
+        }
         let full = (lane.window.is_new(number) && lane.window.len() >= self.caps.records)
             || (lane.window.outstanding() > 0 && lane.window.outstanding_bytes() + bytes > self.caps.bytes);
         if full || !lane.retry.is_ready() {

@@ -82,7 +82,8 @@ impl Lanes {
     /// Brings head and lanes together or apart as their state asks.
     pub fn arrange(&mut self) {
         let head = self.head.next();
-        for lane in self.list.iter_mut().filter(|lane| lane.retry.is_ready() && lane.window.next() >= head) {
+        let may_join = |lane: &&mut Lane| lane.retry.is_ready() && !lane.retry.is_on_trial();
+        for lane in self.list.iter_mut().filter(may_join).filter(|lane| lane.window.next() >= head) {
             // It has caught up.
             lane.apart = None;
         }
@@ -121,8 +122,8 @@ impl Lanes {
         let newest = self.list.iter().map(|lane| lane.window.next()).max().unwrap_or(self.head.next());
         for lane in &mut self.list {
             let next = lane.window.next();
-            let far = next.0.saturating_add(FAR) < newest.0;
-            lane.apart = far.then(|| lane.apart.take().unwrap_or_else(|| Cursor::new(next)));
+            let stays = next.0.saturating_add(FAR) < newest.0 || lane.retry.is_on_trial();
+            lane.apart = stays.then(|| lane.apart.take().unwrap_or_else(|| Cursor::new(next)));
         }
         self.head_to_lowest();
     }

@@ -15,7 +15,7 @@
 //! | `headers` | delivery from record |
 //! | `source`, `cursor` | the journal as the publisher reads it |
 //! | `window` | one lane's deliveries between settled and not looked at |
-//! | `retry` | pauses, probes, new producers |
+//! | `retry`, `trial` | pauses, probes, new producers; lanes that end them are tried alone |
 //! | `lane`, `lanes` | progress per topic; which lanes read together |
 //! | `feed` | records to the producer |
 //! | `receipts` | what became of them |
@@ -49,6 +49,7 @@ mod source;
 mod stepped;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod window;
 
 use std::sync::atomic::{AtomicBool, Ordering};

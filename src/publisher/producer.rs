@@ -95,6 +95,11 @@ pub trait Producer: Send {
     /// Whether a broker was reachable lately, for health.
     fn is_up(&self) -> bool;
 
+    /// What stands between the bridge and Kafka and will not pass by itself, with its cure, where that is known.
+    fn lasting_trouble(&self) -> Option<String> {
+        None
+    }
+
     /// The closed list of [`DeliveryError::reason`], for the labels that stand at zero from the start.
     fn error_reasons(&self) -> &'static [&'static str];
 }

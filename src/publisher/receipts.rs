@@ -12,7 +12,7 @@ use crate::event::{self, Identity};
 use crate::planted::Bug;
 
 /// How long records may take to come back before batches are given up for now.
-const DRAIN_FOR: Duration = Duration::from_secs(2);
+pub(super) const DRAIN_FOR: Duration = Duration::from_secs(2);
 
 impl Core {
     pub(super) fn take_receipts(&mut self, now: Now, wait: Duration) {
@@ -50,7 +50,7 @@ impl Core {
         let Some(settled) = lane.window.confirmed(number) else { return };
         lane.settled(&settled);
         lane.retry.confirmed(now.mono);
-        self.renewal.confirmed();
+        self.renewal.progressed();
         let after_ms = now.wall_ms.saturating_sub(settled.received_at_ms);
         self.metrics.delivery_published(&lane.topic, Duration::from_millis(after_ms));
         let (position, topic, id) = (settled.position.0, &*lane.topic, Identity(settled.tag));
@@ -99,15 +99,26 @@ impl Core {
             return;
         }
         let mut receipts = std::mem::take(&mut self.receipts);
-        let alone = self.renewal.next_is_alone();
+        let (alone, has_ended) = (self.renewal.next_is_alone(), self.producer.has_ended());
         let made = self.producer.replace(alone, &mut receipts);
         receipts.drain(..).for_each(|receipt| self.on_receipt(&receipt, now));
         self.receipts = receipts;
+        self.judge_lanes(has_ended, now.mono);
         self.lanes.ground();
         self.desk.ground();
         self.draining_since = None;
         self.renewal.renewed(now.mono, alone, made.is_ok());
         self.report.tell_renewed(made, alone);
+    }
+
+    /// Finds the lanes that have ended the producer, where it `has_ended` by itself.
+    fn judge_lanes(&mut self, has_ended: bool, now: Duration) {
+        for lane in &mut self.lanes.list {
+            if has_ended && lane.retry.blame(now) {
+                self.renewal.progressed();
+            }
+            lane.retry.begin_anew();
+        }
     }
 
     /// Records travel together again once nothing is on its way; where that takes long, a while later.
@@ -122,8 +133,8 @@ impl Core {
         }
     }
 
-    /// Feeding pauses, so that batches can begin again.
+    /// Feeding pauses, so that batches can begin again, or a trial.
     pub(super) fn is_draining(&self, now: Duration) -> bool {
-        self.draining_since.is_some_and(|since| now < since + DRAIN_FOR)
+        self.trial.is_draining() || self.draining_since.is_some_and(|since| now < since + DRAIN_FOR)
     }
 }

@@ -103,16 +103,19 @@ fn tell_stall(lane: &Lane, stall: Option<&'static str>) {
             topic,
             reason,
             position = lane.window.position().0,
-            cure = cure(lane.retry.state()),
+            cure = cure(lane.retry.state(), reason),
             "lane stalled, its events wait"
         ),
     }
 }
 
-fn cure(state: TopicState) -> &'static str {
+const FORBIDDEN: &str = "grant Write on the topic to the bridge's Kafka user";
+
+fn cure(state: TopicState, reason: &str) -> &'static str {
     match state {
+        _ if reason == "topic_authorization_failed" => FORBIDDEN,
         TopicState::Missing => "make the topic (retell-bridge topics apply), or change its name under topics",
-        TopicState::Forbidden => "grant Write on the topic to the bridge's Kafka user",
+        TopicState::Forbidden => FORBIDDEN,
         TopicState::Known | TopicState::Unknown => "see the reason in Kafka's log; the bridge tries again by itself",
     }
 }

@@ -14,14 +14,25 @@ const PROBE_IDLE_EVERY: Duration = Duration::from_secs(10);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// Longest pause of a lane after a failed delivery, and of all lanes between producers.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// Longest pause of a lane whose deliveries end the producer, which costs the other lanes a pause each time.
+/// Shortest and longest pause of a lane whose deliveries end the producer, which costs the other lanes a pause each time.
+const BACKOFF_KILLER_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_KILLER_MAX: Duration = Duration::from_secs(30);
 /// How long each record travels alone after the last verdict on a batch.
 const ALONE_FOR: Duration = Duration::from_secs(10);
 
-/// 100 ms, doubled with each failure after the first.
-fn backoff(failures: u32, max: Duration) -> Duration {
-    BACKOFF_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(max)
+/// The shortest pause, doubled with each failure after the first.
+fn backoff(failures: u32, min: Duration, max: Duration) -> Duration {
+    min.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(max)
+}
+
+/// Whether a lane's deliveries may travel with those of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Trusted,
+    /// One has ended the producer, and none was confirmed since.
+    Suspect,
+    /// A suspect whose next delivery travels alone.
+    OnTrial,
 }
 
 /// Whether one lane's topic can be fed.
@@ -35,6 +46,9 @@ pub(super) struct Retry {
     failures: u32,
     /// The last failure's reason, since the last confirmed delivery.
     failure: Option<&'static str>,
+    trust: Trust,
+    /// A delivery has failed since the present producer began.
+    failed_lately: bool,
     confirmed_at: Option<Duration>,
     /// Last confirmation, or the beginning of waiting for one.
     progress_at: Duration,
@@ -48,6 +62,8 @@ impl Retry {
             held_until: None,
             failures: 0,
             failure: None,
+            trust: Trust::Trusted,
+            failed_lately: false,
             confirmed_at: None,
             progress_at: now,
         }
@@ -55,12 +71,48 @@ impl Retry {
 
     /// The topic is known and no failure holds the lane.
     pub fn is_ready(&self) -> bool {
-        self.held_until.is_none() && self.state == TopicState::Known
+        self.held_until.is_none() && self.state == TopicState::Known && self.trust != Trust::Suspect
+    }
+
+    /// Its next delivery has to travel alone, and its time has come.
+    pub fn is_due_for_trial(&self) -> bool {
+        self.held_until.is_none() && self.state == TopicState::Known && self.trust == Trust::Suspect
+    }
+
+    pub fn is_on_trial(&self) -> bool {
+        self.trust == Trust::OnTrial
+    }
+
+    pub fn begin_trial(&mut self) {
+        self.trust = Trust::OnTrial;
+    }
+
+    /// A trial that has come to no verdict leaves a suspect.
+    pub fn end_trial(&mut self) {
+        if self.is_on_trial() {
+            self.trust = Trust::Suspect;
+        }
+    }
+
+    /// The producer has ended by itself: a lane that failed meanwhile is suspect. Whether it was not before.
+    pub fn blame(&mut self, now: Duration) -> bool {
+        let is_new = self.failed_lately && self.trust == Trust::Trusted;
+        if self.failed_lately {
+            self.trust = Trust::Suspect;
+            self.held_until = Some(now + backoff(self.failures, BACKOFF_KILLER_MIN, BACKOFF_KILLER_MAX));
+        }
+        is_new
+    }
+
+    /// A new producer begins.
+    pub fn begin_anew(&mut self) {
+        self.failed_lately = false;
     }
 
     /// A broker has refused the topic or one of its deliveries.
     pub fn is_refused(&self) -> bool {
-        self.held_until.is_some() || matches!(self.state, TopicState::Missing | TopicState::Forbidden)
+        let is_forbidden = matches!(self.state, TopicState::Missing | TopicState::Forbidden);
+        self.held_until.is_some() || is_forbidden || self.trust == Trust::Suspect
     }
 
     /// The last answer about the topic.
@@ -88,7 +140,7 @@ impl Retry {
     }
 
     pub fn confirmed(&mut self, now: Duration) {
-        (self.failures, self.failure) = (0, None);
+        (self.failures, self.failure, self.trust) = (0, None, Trust::Trusted);
         (self.confirmed_at, self.progress_at) = (Some(now), now);
     }
 
@@ -103,9 +155,13 @@ impl Retry {
         if self.held_until.is_none() {
             self.failures += 1;
         }
-        let max = if killer { BACKOFF_KILLER_MAX } else { BACKOFF_MAX };
-        self.held_until = Some(now + backoff(self.failures, max));
-        self.failure = Some(reason);
+        let is_suspect = killer || self.trust != Trust::Trusted;
+        let (min, max) = if is_suspect { (BACKOFF_KILLER_MIN, BACKOFF_KILLER_MAX) } else { (BACKOFF_MIN, BACKOFF_MAX) };
+        self.held_until = Some(now + backoff(self.failures, min, max));
+        (self.failure, self.failed_lately) = (Some(reason), true);
+        if is_suspect {
+            self.trust = Trust::Suspect;
+        }
         (self.state, self.asked_at) = (TopicState::Unknown, None);
         self.progress_at = now;
     }
@@ -214,11 +270,11 @@ impl Renewal {
         }
         self.wanted = !made || self.alone != self.next_alone;
         self.failures += 1;
-        self.not_before = now + backoff(self.failures, BACKOFF_MAX);
+        self.not_before = now + backoff(self.failures, BACKOFF_MIN, BACKOFF_MAX);
     }
 
-    /// A delivery was confirmed.
-    pub fn confirmed(&mut self) {
+    /// A delivery was confirmed, or a lane was found that ends producers: the next one has a better chance.
+    pub fn progressed(&mut self) {
         self.failures = 0;
     }
 }
@@ -229,9 +285,10 @@ mod tests {
 
     #[test]
     fn pauses_double_from_100_ms_to_their_longest() {
-        let pauses: Vec<u128> = (1..9).map(|failures| backoff(failures, BACKOFF_MAX).as_millis()).collect();
+        let pauses: Vec<u128> =
+            (1..9).map(|failures| backoff(failures, BACKOFF_MIN, BACKOFF_MAX).as_millis()).collect();
         assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
-        assert_eq!(backoff(u32::MAX, BACKOFF_KILLER_MAX), BACKOFF_KILLER_MAX);
+        assert_eq!(backoff(u32::MAX, BACKOFF_KILLER_MIN, BACKOFF_KILLER_MAX), BACKOFF_KILLER_MAX);
     }
 
     #[test]

@@ -20,5 +20,6 @@ mod plan;
 mod proof;
 mod replay;
 mod sdks;
+mod secure;
 mod silence;
 mod unrecognized;

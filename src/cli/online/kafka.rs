@@ -24,8 +24,8 @@ pub fn checks(config: &Config) -> Vec<Check> {
     match checkup::reach(&config.kafka, &first, LOG_IN_WITHIN) {
         Ok(count) => checks.push(Check::ok("kafka", format!("{count} broker(s), logged in"))),
         Err(trouble) => {
-            let cure = "check kafka.brokers, and security.protocol, sasl.* and ssl.* under kafka.properties";
-            checks.push(Check::new(Standing::Fail, "kafka", shortened(&trouble), cure));
+            let found = format!("{}: {}", trouble.kind.what(), shortened(&trouble.text));
+            checks.push(Check::new(Standing::Fail, "kafka", found, trouble.kind.cure()));
             return checks;
         }
     }

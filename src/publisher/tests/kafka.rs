@@ -33,6 +33,8 @@ pub(super) struct Topic {
     pub limit: usize,
     /// Whether anything is answered; `false`: records stay where they are.
     pub answers: bool,
+    /// Takes nothing, and each refusal ends the producer: the right to write is missing, and the gapless guarantee is on.
+    pub forbids: bool,
     pub log: Vec<Written>,
 }
 
@@ -89,7 +91,8 @@ impl Dice {
 
 impl Cluster {
     pub fn with_topics(names: Vec<String>) -> Cluster {
-        let topic = || Topic { state: TopicState::Known, limit: usize::MAX, answers: true, log: Vec::new() };
+        let topic =
+            || Topic { state: TopicState::Known, limit: usize::MAX, answers: true, forbids: false, log: Vec::new() };
         Cluster {
             now: Duration::ZERO,
             topics: names.into_iter().map(|name| (name, topic())).collect(),
@@ -150,10 +153,12 @@ impl Cluster {
     fn deliver(&mut self, name: &str, batch: Vec<Written>) {
         let topic = self.topics.get_mut(name).unwrap();
         let event = self.script.pop_front().flatten();
+        let topic_forbids = topic.forbids;
         let is_known = topic.state == TopicState::Known && !self.refusing.contains(name);
         let fits = batch.iter().all(|written| written.bytes <= topic.limit);
         let (writes, outcome) = match event {
             _ if !is_known => return self.refuse_topic(name, batch),
+            _ if topic.forbids => (false, Err(WAIT)),
             _ if !fits => (false, Err(LARGE)),
             Some(Event::Refused) => (false, Err(WAIT)),
             Some(Event::Fatal) => (false, Err(RENEW)),
@@ -168,7 +173,7 @@ impl Cluster {
             // What stands behind it in its topic fails as well.
             self.refuse_topic(name, Vec::new());
         }
-        if outcome.is_err_and(|error| error != WAIT) {
+        if topic_forbids || outcome.is_err_and(|error| error != WAIT) {
             self.purge();
         }
     }

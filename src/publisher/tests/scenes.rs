@@ -55,6 +55,28 @@ fn a_missing_topic_stalls_its_own_lane_and_gets_its_events_in_order_when_it_is_m
 }
 
 #[test]
+fn topics_whose_refusals_end_the_producer_do_not_starve_one_that_takes_its_events() {
+    const UNKNOWN: &str = "t.unrecognized";
+    let mut bench = Bench::started();
+    [ENDED, UNKNOWN].iter().for_each(|topic| bench.cluster().topic(topic).forbids = true);
+    for round in 0..120 {
+        for (kind, key) in [("call_started", "a"), ("call_ended", "a"), ("of_tomorrow", "b"), ("call_started", "c")] {
+            bench.event(kind, key, 10);
+        }
+        bench.run(1_000);
+        let arrived = bench.cluster().positions(STARTED).len();
+        assert!(arrived + 12 >= 2 * (round + 1), "{arrived} of {} after {round} s", 2 * (round + 1));
+    }
+    let replaced = bench.cluster().replaced.len();
+    assert!((8..30).contains(&replaced), "{replaced} producers: each of the two is tried ever more rarely");
+    bench.assert_metric(r#"lane_stalled{topic="t.call_ended"} 1"#);
+    [ENDED, UNKNOWN].iter().for_each(|topic| bench.cluster().topic(topic).forbids = false);
+    bench.run_until_done(60_000);
+    judge(&bench);
+    bench.assert_metric(r#"lane_stalled{topic="t.call_ended"} 0"#);
+}
+
+#[test]
 fn an_outage_of_kafka_reads_the_backlog_once_and_counts_it_meanwhile() {
     let mut bench = Bench::started();
     bench.event("call_ended", "a", 10);

@@ -35,8 +35,24 @@ pub struct Kafka {
     id: usize,
     /// Every node of its cluster, itself among them.
     peers: Vec<Peer>,
+    /// Beside the plain one.
+    listeners: Vec<Listener>,
     lines: Arc<Lines>,
     process: Option<Process>,
+}
+
+/// A listener beside the plain one.
+pub struct Listener {
+    name: &'static str,
+    protocol: &'static str,
+    pub port: u16,
+}
+
+impl Listener {
+    /// On a free port.
+    pub fn new(name: &'static str, protocol: &'static str) -> Listener {
+        Listener { name, protocol, port: free_port() }
+    }
 }
 
 /// What the nodes of a cluster know of each other.
@@ -69,6 +85,17 @@ impl Kafka {
     /// A broker of one's own with further lines in its settings, up and answering.
     pub fn start_with(lines: &[&str]) -> Kafka {
         let mut kafka = Kafka::prepare();
+        let properties = format!("{}{}\n", kafka.server_properties(), lines.join("\n"));
+        std::fs::write(kafka.properties(), properties).expect("the target folder can be written");
+        kafka.up();
+        kafka
+    }
+
+    /// As [`Kafka::start_with`], with further listeners.
+    pub fn start_listening(listeners: Vec<Listener>, lines: &[String]) -> Kafka {
+        let mut kafka = Kafka::with_ports(1, None);
+        kafka.listeners = listeners;
+        kafka.format(&["--standalone"]);
         let properties = format!("{}{}\n", kafka.server_properties(), lines.join("\n"));
         std::fs::write(kafka.properties(), properties).expect("the target folder can be written");
         kafka.up();
@@ -112,7 +139,17 @@ impl Kafka {
         let (port, controller_port) = (free_port(), free_port());
         let advertised = advertised.unwrap_or(port);
         let peers = vec![Peer { id, advertised, controller_port }];
-        Kafka { folder, port, controller_port, advertised, id, peers, lines: Arc::default(), process: None }
+        Kafka {
+            folder,
+            port,
+            controller_port,
+            advertised,
+            id,
+            peers,
+            listeners: Vec::new(),
+            lines: Arc::default(),
+            process: None,
+        }
     }
 
     fn format(&self, how: &[&str]) {
@@ -228,14 +265,17 @@ impl Kafka {
         let (controllers, replication) = (controllers.join(","), self.replication());
         let in_sync = (replication + 1) / 2;
         let data = self.folder.join("data");
+        let more = |one: &dyn Fn(&Listener) -> String| self.listeners.iter().map(one).collect::<String>();
+        let addresses = more(&|Listener { name, port, .. }| format!(",{name}://127.0.0.1:{port}"));
+        let protocols = more(&|Listener { name, protocol, .. }| format!(",{name}:{protocol}"));
         format!(
             "process.roles=broker,controller
 node.id={id}
 controller.quorum.bootstrap.servers={controllers}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{advertised},CONTROLLER://127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{addresses}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised},CONTROLLER://127.0.0.1:{controller_port}{addresses}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{protocols}
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
 offsets.topic.replication.factor={replication}

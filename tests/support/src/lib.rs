@@ -6,6 +6,7 @@
 //! - [`bridge`]: the real binary: settings, start, kill, stop, metrics; [`sweep`]: what it may never say
 //! - [`sender`]: sends, retries, and keeps the [`ledger`] of what was promised
 //! - [`kafka`], [`topics`], [`records`]: a real Apache Kafka, and two readers of what it holds
+//! - [`secure`]: the same with TLS, users and rights; [`certificates`]: what they need
 //! - [`judge`]: ledger against records, quarantine and dead letters; metrics, memory and descriptors against the truth
 //!
 //! A crate of its own, because the tests of the bridge and the proofs share it.
@@ -24,8 +25,10 @@ pub mod sweep;
 pub mod ledger;
 pub mod sender;
 
+pub mod certificates;
 pub mod kafka;
 pub mod records;
+pub mod secure;
 pub mod topics;
 
 pub mod judge;
