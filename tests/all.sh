@@ -43,6 +43,12 @@ read -r passed failed < <(awk '
     /^[0-9]+ passed, [0-9]+ failed$/    { passed += $1; failed += $3 }
     END                                 { print passed + 0, failed + 0 }' "$log")
 
+# What failed once more, so that the end of a long log tells it.
+if [ "${#failed_steps[@]}" -gt 0 ]; then
+    printf '\nwhat failed:\n'
+    grep -E '(^test .*FAILED|FAILED: |panicked at |^(error|warning)(\[|:)|^not ok|^FAIL)' "$log" | cut -c1-300 | tail -n 40
+fi
+
 printf '\n'
 for name in ${failed_steps[@]+"${failed_steps[@]}"}; do
     printf 'failed: %s\n' "$name"
