@@ -4,7 +4,7 @@
 //! is on its way to all other topics. Were such lanes fed with the others, several of them together would end every
 //! producer before the others' records are confirmed.
 //!
-//! In: the lanes that are [suspect](super::retry::Retry::is_suspect). Out: one of them on trial, which alone is fed, one
+//! In: the lanes that are suspect. Out: one of them on trial, which alone is fed, one
 //! record; its confirmation ends the suspicion. Never happens: a pause of the others for longer than [`DRAIN_FOR`] and
 //! [`TRIAL_FOR`] in a row, or more often than every [`TRIAL_EVERY`].
 
