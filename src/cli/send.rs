@@ -10,6 +10,7 @@
 //!
 //! Never happens: the key in an argument or on the screen; a panic because the reader of a pipe left.
 
+mod belief;
 mod pace;
 mod post;
 mod report;
@@ -27,6 +28,7 @@ use super::key::KeyArgs;
 use super::samples::Talk;
 use crate::event::{Kind, Peek};
 
+pub use belief::Belief;
 pub use pace::Pace;
 pub use post::{Failure, Outcome, Sender};
 pub use report::SIX_CAUSES;
@@ -41,6 +43,7 @@ Examples:
   retell-bridge send --url http://127.0.0.1:8080/webhook              one whole call
   retell-bridge send call_ended --minutes 60 --url http://…/webhook   a body of 1 MiB
   retell-bridge send --file body.json --url https://…/webhook         your own body, byte for byte
+  retell-bridge send --cacert ca.pem --url https://…/webhook          where your own authority has signed
   retell-bridge send --count 1000 --rate 50 --quiet --url http://…/webhook")]
 pub struct Args {
     /// Types to send, e.g. call_ended; none: one whole call (call_started, call_ended, call_analyzed).
@@ -72,6 +75,8 @@ pub struct Args {
     retries: u32,
     #[command(flatten)]
     key: KeyArgs,
+    #[command(flatten)]
+    belief: Belief,
     /// No line for each event, only the summary.
     #[arg(long, short)]
     quiet: bool,
@@ -80,7 +85,8 @@ pub struct Args {
 /// Sends what `args` ask for.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let key = args.key.keys()?.swap_remove(0);
-    let sender = Sender::new(&args.url, key).map_err(|error| Usage(error.to_string()))?.with_retries(args.retries);
+    let sender =
+        Sender::new(&args.url, key, &args.belief).map_err(|error| Usage(error.to_string()))?.with_retries(args.retries);
     let rounds = Rounds::of(args)?;
     let connections = args.connections.unwrap_or(if args.rate.is_some() { 64 } else { 1 });
     let pace = Pace { rate: args.rate, connections };

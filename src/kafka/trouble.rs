@@ -96,4 +96,12 @@ mod tests {
         assert_eq!(Kind::of(Some(Code::Authentication), "SASL authentication error"), Kind::Login);
         assert_eq!(Kind::of(Some(Code::AllBrokersDown), "1/1 brokers are down"), Kind::Network);
     }
+
+    #[test]
+    fn the_page_about_kafka_names_every_kind() {
+        let page = include_str!("../../docs/kafka.md");
+        for kind in [Kind::Login, Kind::BrokerCertificate, Kind::ClientCertificate, Kind::Tls, Kind::Network] {
+            assert!(page.contains(&format!("| {} |", kind.what())), "docs/kafka.md does not name: {}", kind.what());
+        }
+    }
 }

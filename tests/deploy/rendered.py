@@ -99,7 +99,7 @@ def pod_security_is_restricted():
     expect(inner["capabilities"] == {"drop": ["ALL"]}, "capabilities are left")
     for field in ("hostNetwork", "hostPID", "hostIPC"):
         expect(field not in pod, f"{field} is set")
-    allowed = {"configMap", "projected", "emptyDir"}
+    allowed = {"configMap", "projected", "secret", "emptyDir"}
     expect(all(set(v) - {"name"} <= allowed for v in volumes.values()), "a volume of a kind that restricted forbids")
     expect(pod["automountServiceAccountToken"] is False, "the pod gets a token")
     expect(only("ServiceAccount")["automountServiceAccountToken"] is False, "the service account hands out a token")
@@ -140,6 +140,22 @@ def keys_come_from_files():
         expect(secrets == {source["secret"]["name"]: set(settings["sources"])}, "the Secret is not the one that is mounted")
 
 
+def certificates_and_passwords_come_from_files():
+    named = re.findall(r"/etc/retell-bridge/[^\s\"',]+", settings_text)
+    for path in named:
+        at = [name for name, mount in mounts.items() if path.startswith(f"{mount['mountPath']}/")]
+        expect(len(at) == 1 and at[0] in volumes, f"the bridge looks for {path}, which no volume holds")
+    for volume, what in volumes.items():
+        if "secret" in what:
+            mount = mounts[volume]
+            expect(mount["readOnly"] is True and "subPath" not in mount, f"a changed Secret does not reach {volume}")
+            expect(what["secret"]["defaultMode"] == 0o440, f"others may read {volume}")
+    services = {d["metadata"]["name"]: d["spec"] for d in documents if d["kind"] == "Service"}
+    protocol = "https" if "tls" in settings else "http"
+    expect(services[name]["ports"][0]["appProtocol"] == protocol, f"the Service does not say that it is {protocol}")
+    expect(("tls" in settings) == ("tls" in volumes), "a certificate without a setting, or the other way round")
+
+
 def the_monitor_scrapes_every_instance_once():
     for monitor in (d["spec"] for d in documents if d["kind"] == "ServiceMonitor"):
         (endpoint,) = monitor["endpoints"]
@@ -158,7 +174,7 @@ def the_monitor_scrapes_every_instance_once():
 for fact in (
     fixed_for_ever, claims_are_kept, names_are_short_enough, services_find_the_pods, pod_security_is_restricted,
     it_stops_in_time, probes_ask_the_admin_port, settings_reach_the_bridge, keys_come_from_files,
-    the_monitor_scrapes_every_instance_once,
+    certificates_and_passwords_come_from_files, the_monitor_scrapes_every_instance_once,
 ):  # fmt: skip
     fact()
 if problems:

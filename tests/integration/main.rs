@@ -6,6 +6,8 @@ mod data;
 mod dev;
 mod drain;
 mod find;
+#[cfg(feature = "tls")]
+mod https;
 mod limits;
 mod stop;
 mod vectors;

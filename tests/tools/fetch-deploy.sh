@@ -26,6 +26,7 @@ need() { # need COMMAND HOW-TO-GET-IT
 need npm "Install it: apt-get install npm"
 need go "Install Go 1.21 or newer: apt-get install -t bookworm-backports golang-go, or https://go.dev/dl"
 need python3 "Install it: apt-get install python3 python3-venv"
+need openssl "Install it: apt-get install openssl"
 need tar "Install it: apt-get install tar"
 [ "$missing" -eq 0 ] || exit 1
 if [ "$(uname -sm)" != "Linux x86_64" ]; then

@@ -60,5 +60,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $_ := set $config "journal" (merge ($config.journal | default dict) $journal) }}
 {{- $_ := set $config "listen" "0.0.0.0:8080" }}
 {{- $_ := set $config "admin" (dict "listen" "0.0.0.0:9464") }}
+{{- if .Values.tls.existingSecret }}
+{{- $_ := set $config "tls" (dict "cert_file" "/etc/retell-bridge/tls/tls.crt" "key_file" "/etc/retell-bridge/tls/tls.key") }}
+{{- end }}
 {{- toYaml $config }}
+{{- end }}
+
+{{- define "retell-bridge.scheme" -}}
+{{ ternary "https" "http" (not (empty .Values.tls.existingSecret)) }}
 {{- end }}

@@ -66,6 +66,16 @@ containers:
       - name: keys
         mountPath: /etc/retell-bridge/keys
         readOnly: true
+      {{- if .Values.tls.existingSecret }}
+      - name: tls
+        mountPath: /etc/retell-bridge/tls
+        readOnly: true
+      {{- end }}
+      {{- range $number, $name := .Values.kafkaSecrets }}
+      - name: kafka-{{ $number }}
+        mountPath: /etc/retell-bridge/kafka/{{ $name }}
+        readOnly: true
+      {{- end }}
 volumes:
   - name: config
     configMap:
@@ -81,6 +91,18 @@ volumes:
               {{- range $name, $_ := .Values.config.sources }}
               - {key: {{ $name | quote }}, path: {{ $name | quote }}}
               {{- end }}
+  {{- with .Values.tls.existingSecret }}
+  - name: tls
+    secret:
+      secretName: {{ . }}
+      defaultMode: 0440
+  {{- end }}
+  {{- range $number, $name := .Values.kafkaSecrets }}
+  - name: kafka-{{ $number }}
+    secret:
+      secretName: {{ $name }}
+      defaultMode: 0440
+  {{- end }}
   {{- if not .Values.persistence.enabled }}
   - name: journal
     emptyDir:

@@ -28,6 +28,12 @@
 {{- if not .Values.config.kafka.brokers }}
 {{- fail "config.kafka.brokers is empty: set it to Kafka's bootstrap addresses, host:port, separated by commas." }}
 {{- end }}
+{{- range $name, $path := .Values.config.kafka.properties_files }}
+{{- $parts := splitList "/" $path }}
+{{- if and (hasPrefix "/etc/retell-bridge/kafka/" $path) (not (has (index $parts 4) $.Values.kafkaSecrets)) }}
+{{- fail (printf "config.kafka.properties_files has %s in the Secret %s, which kafkaSecrets does not name: add it there." $name (index $parts 4)) }}
+{{- end }}
+{{- end }}
 {{- $journal := .Values.config.journal | default dict }}
 {{- if and (not .Values.persistence.enabled) (not $journal.allow_ephemeral) }}
 {{- fail "persistence.enabled is false, so events that were answered and not yet published are lost with their pod: if that is what you want, say so with config.journal.allow_ephemeral=true." }}

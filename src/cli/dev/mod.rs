@@ -30,7 +30,7 @@ use anyhow::{Context, bail};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use super::send::Sender;
+use super::send::{Belief, Sender};
 use super::{logging, output};
 use crate::config::Config;
 use crate::kafka::consumer::Start;
@@ -152,7 +152,7 @@ impl Play<'_> {
         let (console, is_closed) = show(console);
         let reader = reader.start(self.teller.clone());
         if !self.args.no_samples {
-            let (sender, teller) = (Sender::new(&welcome.url, key)?, self.teller.clone());
+            let (sender, teller) = (Sender::new(&welcome.url, key, &Belief::default())?, self.teller.clone());
             thread::spawn(move || journey::post_samples(&sender, &teller));
         }
         let ended = runtime.block_on(service.run(signals, async {

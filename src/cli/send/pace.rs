@@ -79,6 +79,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::cli::send::Belief;
     use crate::signature::ApiKey;
 
     #[test]
@@ -93,7 +94,7 @@ mod tests {
                 stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
             }
         });
-        let sender = Sender::new(&url, ApiKey::new("k")).unwrap().with_retries(0);
+        let sender = Sender::new(&url, ApiKey::new("k"), &Belief::default()).unwrap().with_retries(0);
         let rounds = Rounds::made(&[Kind::Test], None, Duration::ZERO, 3);
         let mut kept = 0;
         let done: Result<(), Infallible> = drive(&sender, rounds, Pace { rate: Some(200.0), connections: 3 }, |sent| {
@@ -107,7 +108,8 @@ mod tests {
 
     #[test]
     fn an_error_of_the_taker_ends_the_drive() {
-        let sender = Sender::new("http://127.0.0.1:9/webhook", ApiKey::new("k")).unwrap().with_retries(0);
+        let sender =
+            Sender::new("http://127.0.0.1:9/webhook", ApiKey::new("k"), &Belief::default()).unwrap().with_retries(0);
         let rounds = Rounds::made(&[Kind::Test], None, Duration::ZERO, 1_000_000);
         assert_eq!(drive(&sender, rounds, Pace { rate: None, connections: 1 }, |_| Err("stop")), Err("stop"));
     }

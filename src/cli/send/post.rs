@@ -6,6 +6,8 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use super::Belief;
+use super::belief::BadBelief;
 use crate::signature::{self, ApiKey};
 
 /// Retell's own time-out for one attempt.
@@ -77,11 +79,15 @@ pub enum BadUrl {
     /// https asked of a build without TLS.
     #[error("--url {0}: this build has no TLS; build with default features for https")]
     NoTls(String),
+    /// A flag about certificates that cannot be followed.
+    #[error(transparent)]
+    Belief(#[from] BadBelief),
 }
 
 impl Sender {
-    /// Posts to `url`, signed with `key`.
-    pub fn new(url: &str, key: ApiKey) -> Result<Sender, BadUrl> {
+    /// Posts to `url`, signed with `key`; https only where `belief` holds of the certificate.
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "https is refused"))]
+    pub fn new(url: &str, key: ApiKey, belief: &Belief) -> Result<Sender, BadUrl> {
         let shape = || BadUrl::Shape(url.to_owned());
         let uri: ureq::http::Uri = url.parse().map_err(|_| shape())?;
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(shape)?;
@@ -99,6 +105,10 @@ impl Sender {
             .max_idle_connections(1_024)
             .max_idle_connections_per_host(1_024)
             .user_agent(concat!("retell-bridge-send/", env!("CARGO_PKG_VERSION")));
+        #[cfg(feature = "tls")]
+        if uri.scheme_str() == Some("https") {
+            config = config.tls_config(belief.tls()?);
+        }
         if matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
             // A proxy of the environment cannot reach this machine's loopback.
             config = config.proxy(None);
@@ -149,6 +159,8 @@ fn failure(error: ureq::Error) -> Failure {
             | ErrorKind::ConnectionReset
             | ErrorKind::ConnectionAborted
             | ErrorKind::BrokenPipe => Failure::Broken,
+            // What rustls says during the handshake arrives as this.
+            ErrorKind::InvalidData => Failure::Tls(error.to_string()),
             _ => Failure::Other(error.to_string()),
         },
         ureq::Error::Tls(what) => Failure::Tls(what.to_owned()),
@@ -212,7 +224,7 @@ mod tests {
     }
 
     fn sender(url: &str) -> Sender {
-        let mut sender = Sender::new(url, ApiKey::new("key_made_up")).unwrap();
+        let mut sender = Sender::new(url, ApiKey::new("key_made_up"), &Belief::default()).unwrap();
         sender.pause = Duration::from_millis(1);
         sender
     }
@@ -270,7 +282,7 @@ mod tests {
     #[test]
     fn a_url_that_cannot_be_posted_to_is_refused_before_anything_is_sent() {
         for url in ["", "localhost:8080", "ftp://x/", "http:///webhook", "not a url"] {
-            assert!(Sender::new(url, ApiKey::new("k")).is_err(), "{url}");
+            assert!(Sender::new(url, ApiKey::new("k"), &Belief::default()).is_err(), "{url}");
         }
     }
 }

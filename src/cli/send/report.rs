@@ -155,7 +155,7 @@ fn cure(failure: &Failure, url: &str) -> String {
         Failure::Refused => format!("nothing listens at {url}: is `retell-bridge serve` or `retell-bridge dev` running?"),
         Failure::Broken => "something stopped or restarted there; the event may have been kept: send it again".to_owned(),
         Failure::HostNotFound => format!("is the host of {url} spelled right?"),
-        Failure::Tls(_) => "is it an https port, with a certificate that public authorities vouch for?".to_owned(),
+        Failure::Tls(_) => "is it an https port, with a certificate of that name that public authorities, or --cacert, vouch for?".to_owned(),
         Failure::Other(_) => format!("could not post to {url}"),
     }
 }
