@@ -1,6 +1,6 @@
 //! Dead letters in the folder: listed, shown, sent again by hand and by the bridge itself.
 
-use std::process::Output;
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +12,10 @@ use support::events::{Event, Maker, Source};
 use support::judge::Circumstances;
 use support::kafka::Kafka;
 use support::ledger::Ledger;
+use support::process::{Lines, Process};
 use support::sender::send_all;
 use support::settings::Settings;
+use support::tools;
 use support::topics::LARGE;
 
 const LIMIT: &str = "100000";
@@ -102,6 +104,36 @@ fn letters_are_listed_shown_and_sent_again_by_hand_once_the_topic_takes_them() {
     assert_eq!((sent.status.code(), hands.list().len()), (Some(0), 0), "{}", text(&sent.stderr));
     bridge.start_again();
     prove(kafka, &mut bridge, "hands.", &ledger, &Hands::excuse(&letters));
+}
+
+#[test]
+fn a_retry_that_is_killed_leaves_each_letter_in_the_folder_or_on_its_topic() {
+    let kafka = Kafka::shared();
+    let source = Source::new("default", "/webhook", "cut.");
+    let (mut bridge, ledger) = scene(kafka, &source, 12);
+    let hands = Hands::of(&bridge);
+    let letters = hands.list();
+    bridge.stop_cleanly();
+    kafka.alter_topic("cut.call_analyzed", &[("max.message.bytes", LARGE)]);
+    let mut command = Command::new(tools::binary("retell-bridge"));
+    command.args(["dead-letters", "retry", "--all", "--config", &hands.settings]);
+    let lines = Arc::<Lines>::default();
+    let mut retry = Process::start(command, Arc::clone(&lines)).expect("the binary can be run");
+    let sent = |line: &str| line.starts_with("sent ").then_some(());
+    lines.find(0, Duration::from_secs(30), sent).expect("the first one is sent");
+    retry.kill();
+    let left = hands.list().len();
+    assert!(left < letters.len(), "what was sent has gone");
+    let topics = ["cut.call_analyzed".to_owned()];
+    let on_topic = kafka.counts(&topics).values().sum::<i64>() as usize;
+    // One at most was confirmed and still lay in the folder.
+    let (small, gone) = (20 - letters.len(), letters.len() - left);
+    assert!(on_topic == small + gone || on_topic == small + gone + 1, "{on_topic} on the topic, {left} in the folder");
+    let again = hands.type_in(&["retry", "--all"]);
+    assert_eq!((again.status.code(), hands.list().len()), (Some(0), 0), "{}", text(&again.stderr));
+    bridge.start_again();
+    let circumstances = Circumstances { kills: 1, ..Hands::excuse(&letters) };
+    prove(kafka, &mut bridge, "cut.", &ledger, &circumstances);
 }
 
 #[test]

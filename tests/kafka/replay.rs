@@ -1,17 +1,19 @@
 //! `replay`: retained events on their topics again, beside a running bridge.
 
-use std::collections::BTreeMap;
-use std::process::Output;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::Duration;
 
 use support::bridge::{Bridge, run};
 use support::events::{Event, Maker, Source};
 use support::judge::{Circumstances, judge};
 use support::kafka::Kafka;
-use support::process::wait_until;
+use support::process::{Lines, Process, wait_until};
 use support::records::Record;
 use support::sender::{send_all, start_sending};
 use support::settings::Settings;
+use support::tools;
 use support::topics::LARGE;
 
 fn replay(bridge: &Bridge, words: &[&str]) -> (Option<i32>, String, String) {
@@ -147,4 +149,57 @@ fn what_is_too_large_for_a_topic_is_told_and_passed_over_and_the_rest_arrives() 
     positions.dedup();
     assert_eq!(positions, [1, 2, 4, 5, 7]);
     bridge.stop_cleanly();
+}
+
+/// A replay of everything to `topic`, fifty a second, of which some records have arrived there.
+fn in_the_middle(kafka: &Kafka, bridge: &Bridge, topic: &str) -> (Process, Arc<Lines>) {
+    let mut command = Command::new(tools::binary("retell-bridge"));
+    command.args(["replay", "--all", "--rate", "50", "--to-topic", topic, "--config"]).arg(bridge.settings_file());
+    let lines = Arc::<Lines>::default();
+    let process = Process::start(command, Arc::clone(&lines)).expect("the binary can be run");
+    kafka.wait_count(topic, 5, Duration::from_secs(30));
+    (process, lines)
+}
+
+#[test]
+fn one_that_is_killed_or_told_to_end_has_changed_nothing_and_the_next_one_brings_the_rest() {
+    let kafka = Kafka::shared();
+    let source = Source::new("default", "/webhook", "ended.");
+    kafka.create_all(&[&source], 1, &[]);
+    for topic in ["ended_killed", "ended_told"] {
+        kafka.create_topic(topic, 1, &[("max.message.bytes", LARGE)]);
+    }
+    let mut bridge = Bridge::start(Settings::new(&kafka.brokers(), &[&source]));
+    let mut maker = Maker::new(41);
+    let ledger = send_all(&bridge, (0..60).map(|_| maker.story(&source)).collect(), 8, Duration::ZERO);
+    ledger.assert_all_kept();
+    wait_settled(&bridge);
+    let all: BTreeSet<u64> = (1..=ledger.entries.len() as u64).collect();
+    assert!(all.len() > 100, "{}", all.len());
+    let positions = |topic: &str| -> Vec<u64> { kafka.read_all(topic).iter().map(position).collect() };
+
+    let (mut killed, _) = in_the_middle(kafka, &bridge, "ended_killed");
+    killed.kill();
+    let before = positions("ended_killed");
+    assert!(before.len() < all.len(), "it was over before it was killed");
+    let (code, told, said) = replay(&bridge, &["--all", "--to-topic", "ended_killed"]);
+    assert_eq!(code, Some(0), "{told}{said}");
+    let after = positions("ended_killed");
+    assert_eq!(
+        (after.iter().copied().collect::<BTreeSet<u64>>(), after.len()),
+        (all.clone(), before.len() + all.len())
+    );
+
+    let (mut ended, lines) = in_the_middle(kafka, &bridge, "ended_told");
+    ended.terminate();
+    let status = ended.wait(Duration::from_secs(30)).expect("it ends when it is told to");
+    let go_on = |line: &str| Some(line.split_once("ended by a signal; go on with --position ")?.1.to_owned());
+    let rest = lines.find(0, Duration::from_secs(5), go_on).expect("it says from where to go on");
+    assert_eq!(status.code(), Some(1));
+    let (code, told, said) = replay(&bridge, &["--position", &rest, "--to-topic", "ended_told"]);
+    assert_eq!(code, Some(0), "{told}{said}");
+    assert_eq!(positions("ended_told"), all.iter().copied().collect::<Vec<u64>>(), "each once, in order");
+
+    bridge.stop_cleanly();
+    judge(&ledger, &kafka.read_all("ended."), &Circumstances::default()).assert_clean();
 }
