@@ -7,11 +7,12 @@
 //!                                        └────────────▶ judge ◀── marks (what lies on the disk)
 //! ```
 //!
-//! What befalls it: outages, a topic that is missing for a day, forbidden or silent topics, time-outs with and without the
-//! record written, receipts out of order between partitions, a full queue, records too large or invalid alone or in a
-//! batch, fatal errors, producers that cannot be made; failing syncs and writes, a full disk, a disk that takes seconds;
-//! power cuts at any change, kills, clean stops, and settings that differ afterwards; clocks that are set; senders that
-//! leave, send twice at once, send again. Then all is healed, and everything must drain within a bound of virtual time.
+//! What befalls it: outages, a topic that is missing for a day, silent topics, topics that are forbidden or that take no
+//! record, time-outs with and without the record written, receipts out of order between partitions, a full queue, records
+//! too large or invalid alone or in a batch, fatal errors, producers that cannot be made; failing syncs and writes, a full
+//! disk, a disk that takes seconds; power cuts at any change, kills, clean stops, and settings that differ afterwards; clocks
+//! that are set; senders that leave, send twice at once, send again. Then all is healed, and everything must drain within a
+//! bound of virtual time.
 //!
 //! A scene is fixed by its seed: `proofs run pipeline --only --seed N` tells it step by step.
 

@@ -46,6 +46,8 @@ pub(super) struct Cluster {
     pub room: usize,
     /// Values above this are refused by the client itself.
     pub client_limit: usize,
+    /// From a new producer to its first word with a broker.
+    pub connects_in: Duration,
     /// What happens to the next batches, first come first served; `None` in between: nothing special.
     pub script: VecDeque<Option<Event>>,
     /// Chooses partition, batch size and delays.
@@ -58,6 +60,7 @@ pub(super) struct Cluster {
     queues: BTreeMap<(String, u64), VecDeque<Written>>,
     alone: bool,
     is_dead: bool,
+    connected_at: Duration,
     receipts: Vec<Receipt>,
 }
 
@@ -99,6 +102,7 @@ impl Cluster {
             up: true,
             room: 1_000,
             client_limit: usize::MAX,
+            connects_in: Duration::ZERO,
             script: VecDeque::new(),
             dice: Dice(1),
             replaced: Vec::new(),
@@ -107,6 +111,7 @@ impl Cluster {
             queues: BTreeMap::new(),
             alone: false,
             is_dead: false,
+            connected_at: Duration::ZERO,
             receipts: Vec::new(),
         }
     }
@@ -132,16 +137,19 @@ impl Cluster {
         self.queues.values().map(VecDeque::len).sum()
     }
 
-    /// One batch of one partition, if any can move.
+    /// One batch of one partition, if any can move; a refusal is quicker than a write.
     fn work(&mut self) {
-        let movable: Vec<(String, u64)> = self
+        let mut movable: Vec<(String, u64)> = self
             .queues
             .iter()
             .filter(|((topic, _), queue)| !queue.is_empty() && self.topics[topic].answers)
             .map(|(place, _)| place.clone())
             .collect();
-        if !self.up || self.is_dead || movable.is_empty() {
+        if !self.up || self.is_dead || movable.is_empty() || self.now < self.connected_at {
             return;
+        }
+        if movable.iter().any(|(topic, _)| self.topics[topic].forbids) {
+            movable.retain(|(topic, _)| self.topics[topic].forbids);
         }
         let place = movable[self.dice.below(movable.len() as u64) as usize].clone();
         let most = if self.alone { 1 } else { 1 + self.dice.below(8) as usize };
@@ -297,6 +305,7 @@ impl Producer for Scripted {
         cluster.refusing.clear();
         cluster.replaced.push(alone);
         (cluster.alone, cluster.is_dead) = (alone, false);
+        cluster.connected_at = cluster.now + cluster.connects_in;
         Ok(())
     }
 

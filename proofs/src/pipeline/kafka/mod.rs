@@ -31,7 +31,10 @@ const LARGE: DeliveryError = DeliveryError { action: Action::SetAside(TOO_LARGE)
 const BAD: DeliveryError = DeliveryError { action: Action::SetAside(INVALID), reason: "invalid_record" };
 const PURGE: DeliveryError = DeliveryError { action: Action::NewProducer, reason: PURGED };
 const SETTINGS: DeliveryError = DeliveryError { action: Action::NewProducer, reason: "settings" };
-const REASONS: [&str; 6] = ["timed_out", "fatal", "msg_size_too_large", "invalid_record", PURGED, "settings"];
+/// No right to write: known only from the broker's verdict, which ends the producer as every other one does.
+const UNAUTHORIZED: DeliveryError = DeliveryError { action: Action::Wait, reason: "topic_authorization_failed" };
+const REASONS: [&str; 7] =
+    ["topic_authorization_failed", "timed_out", "fatal", "msg_size_too_large", "invalid_record", PURGED, "settings"];
 
 /// What happens to a batch that nothing speaks against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,8 @@ struct Topic {
     state: TopicState,
     /// Whether anything queued for it moves.
     answers: bool,
+    /// Whether each delivery is refused, though the topic looks well.
+    is_write_missing: bool,
 }
 
 /// See the module.
@@ -134,7 +139,13 @@ impl Kafka {
 impl Cluster {
     /// Sets a topic's state; a topic that nobody has named is there.
     pub fn set_topic(&mut self, name: &str, state: TopicState, answers: bool) {
-        self.topics.insert(name.to_owned(), Topic { state, answers });
+        self.topics.insert(name.to_owned(), Topic { state, answers, is_write_missing: false });
+    }
+
+    /// Takes the right to write, and leaves the one to look.
+    pub fn forbid_writes(&mut self, name: &str) {
+        let topic = Topic { state: TopicState::Known, answers: true, is_write_missing: true };
+        self.topics.insert(name.to_owned(), topic);
     }
 
     /// All is well.

@@ -2,7 +2,7 @@
 
 use retell_bridge::publisher::{DeliveryError, TopicState};
 
-use super::{BAD, Cluster, FATAL, Fate, LARGE, PURGE, Queued, Receipt, WAIT};
+use super::{BAD, Cluster, FATAL, Fate, LARGE, PURGE, Queued, Receipt, UNAUTHORIZED, WAIT};
 
 /// Most records in a batch.
 const BATCH_RECORDS: u64 = 8;
@@ -63,6 +63,9 @@ impl Cluster {
 
     /// A broker's word on a whole batch: one record is enough to condemn it.
     fn verdict(&self, topic: &str, batch: &[Queued]) -> Option<DeliveryError> {
+        if self.topics.get(topic).is_some_and(|topic| topic.is_write_missing) {
+            return Some(UNAUTHORIZED);
+        }
         let limit_bytes = self.limit_bytes(topic);
         if batch.iter().any(|queued| queued.value_bytes > limit_bytes) {
             return Some(LARGE);
