@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use crate::{intake, journal, kafka, publisher};
 
+pub use check::topic_name_trouble;
 pub use environment::API_KEY as API_KEY_VARIABLE;
 pub use errors::{ConfigError, ConfigErrors};
 pub use given::LogFormat;

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Usage;
-use crate::config::nearest;
+use crate::config::{nearest, topic_name_trouble};
 use crate::event::{Event, Identity, Kind, Peek};
 use crate::journal::Position;
 use crate::journal::browse::Wanted;
@@ -52,6 +52,11 @@ pub struct Chosen {
     choice: Choice,
     received_ms: Range<u64>,
     positions: Range<Position>,
+}
+
+/// A name that a topic can have.
+pub fn parse_topic(text: &str) -> Result<String, String> {
+    topic_name_trouble(text).map_or_else(|| Ok(text.to_owned()), |trouble| Err(trouble.to_owned()))
 }
 
 impl Choice {

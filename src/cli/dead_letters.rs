@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 
-use super::choice::{Choice, Chosen};
+use super::choice::{self, Choice, Chosen};
 use super::opened::Opened;
 use super::settings::Settings;
 use super::{Usage, output};
@@ -90,7 +90,7 @@ Examples:
         #[command(flatten)]
         place: Place,
         /// To this topic instead.
-        #[arg(long, value_name = "TOPIC")]
+        #[arg(long, value_name = "TOPIC", value_parser = choice::parse_topic)]
         to_topic: Option<String>,
         /// Only say what would be sent.
         #[arg(long)]
@@ -159,7 +159,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 let cure = "name letters, choose some (--key, --type, --since …), or say --all";
                 return Err(Usage(format!("nothing is chosen: {cure}")).into());
             }
-            let wanted = Wanted { ids, chosen: choice.check()?, to_topic: to_topic.as_deref(), dry_run: *dry_run };
+            let wanted =
+                Wanted { ids, all: *all, chosen: choice.check()?, to_topic: to_topic.as_deref(), dry_run: *dry_run };
             retry(&place.open()?, &wanted)
         }
     }
@@ -204,6 +205,7 @@ fn show(folder: &Folder, id: &str, body: bool, json: bool) -> anyhow::Result<Exi
 
 struct Wanted<'a> {
     ids: &'a [String],
+    all: bool,
     chosen: Chosen,
     to_topic: Option<&'a str>,
     dry_run: bool,
@@ -224,13 +226,14 @@ fn retry(folder: &Folder, wanted: &Wanted<'_>) -> anyhow::Result<ExitCode> {
         }
     };
     let disk = Disk::new(&folder.dir).with_context(|| format!("{} cannot be used", folder.dir.display()))?;
-    let (mut sent, mut stayed) = (0_u64, 0_u64);
+    let (mut sent, mut stayed, mut met) = (0_u64, 0_u64, false);
     let is_named = |name: &str| wanted.ids.is_empty() || wanted.ids.iter().any(|id| letters::is_meant(id, name));
     for kept in folder.each(is_named) {
         let kept = kept?;
         if !is_chosen(&wanted.chosen, &kept) {
             continue;
         }
+        met = true;
         let Some(again) = &mut again else {
             output::line(told::would_send(&kept, wanted.to_topic))?;
             continue;
@@ -251,6 +254,9 @@ fn retry(folder: &Folder, wanted: &Wanted<'_>) -> anyhow::Result<ExitCode> {
     }
     if again.is_some() {
         output::line(format_args!("{sent} sent, {stayed} stayed"))?;
+    }
+    if !met && !wanted.all {
+        return Err(anyhow!("no dead letter is meant by this choice; see `dead-letters list`"));
     }
     Ok(if stayed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

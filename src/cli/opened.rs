@@ -2,10 +2,8 @@
 //!
 //! Never happens: a body shown; this only says where it is.
 
-use bytesize::ByteSize;
-
 use super::choice::Chosen;
-use super::output::rfc3339;
+use super::output::{self, rfc3339};
 use crate::event::{Event, Peek};
 use crate::journal::Record;
 
@@ -41,7 +39,7 @@ impl<'a> Opened<'a> {
 
     /// The body's size, for people.
     pub fn size(&self) -> String {
-        ByteSize::b(self.body().len() as u64).display().iec().to_string()
+        output::size(self.body().len() as u64)
     }
 
     /// A known type, `other`, or `unreadable`.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
+use bytesize::ByteSize;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 /// One line on stdout.
@@ -23,6 +24,11 @@ pub fn text(text: &str) -> io::Result<()> {
 pub fn complain(what: &(impl Display + ?Sized)) {
     // Who closed stderr does not want to hear it.
     let _ = writeln!(io::stderr().lock(), "retell-bridge: {}", without_keys(&what.to_string()));
+}
+
+/// A size as people read it: `613 B`, `8.6 KiB`, `1.0 MiB`.
+pub fn size(bytes: u64) -> String {
+    ByteSize::b(bytes).display().iec().to_string()
 }
 
 /// Bytes of a journal that are not what was written, and what they cost.

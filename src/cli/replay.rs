@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::choice::{Choice, Chosen};
+use super::choice::{self, Choice, Chosen};
 use super::settings::Settings;
 use super::{Usage, ending, journal, output};
 use crate::journal::Position;
@@ -37,7 +37,8 @@ const TOO_LARGE_MAX: usize = 1_000;
 /// topic is told and passed over; any other refusal ends the replay with the position to go on from.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Exit code 0: all that was chosen is on Kafka again. 1: not all; it says from which position to go on.
+Exit code 0: all that was chosen is on Kafka again. 1: not all, and it says from which position to go on;
+or nothing was meant by the choice.
 
 Examples:
   retell-bridge replay --config config.yaml --type call_analyzed --since 2h --dry-run
@@ -53,7 +54,7 @@ pub struct Args {
     #[arg(long)]
     all: bool,
     /// All of them to this topic, also those that their own topics do not have yet.
-    #[arg(long, value_name = "TOPIC")]
+    #[arg(long, value_name = "TOPIC", value_parser = choice::parse_topic)]
     to_topic: Option<String>,
     /// Only count, by topic; asks no Kafka.
     #[arg(long)]
@@ -85,7 +86,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let mut tally = Tally::default();
         pass.run(Position(0), &mut Road::Dry(&router), &mut tally, &mut |_| true)?;
         output::text(&tally.plan())?;
-        return Ok(code(&tally));
+        return if args.all || tally.has_met_any() { Ok(code(&tally)) } else { Err(nothing_meant()) };
     }
     let producer = KafkaProducer::new(config.kafka, Vec::new())?;
     let again = Again::new(Box::new(producer), router, PATIENCE);
@@ -118,6 +119,7 @@ fn send(args: &Args, chosen: &Chosen, pass: &Pass<'_>, mut again: Again) -> anyh
     bar.finish_and_clear();
     output::line(format_args!("{} records confirmed as replay:{run_id}{}", again.confirmed(), tally.left_alone()))?;
     match ended {
+        Ended::Done if !args.all && again.confirmed() == 0 && !tally.has_met_any() => Err(nothing_meant()),
         Ended::Done => Ok(code(&tally)),
         Ended::Interrupted { at } => Err(anyhow!("ended by a signal; go on with {}", go_on(at, chosen))),
         Ended::Refused { at, refused } => Err(anyhow!("{refused}; go on with {}", go_on(at, chosen))),
@@ -129,6 +131,11 @@ fn go_on(at: Position, chosen: &Chosen) -> String {
     let last = chosen.wanted().positions.end.0.saturating_sub(1);
     let last = if last >= u64::MAX - 1 { String::new() } else { last.to_string() };
     format!("--position {}..{last}", at.0)
+}
+
+/// A name that was mistyped is no success.
+fn nothing_meant() -> anyhow::Error {
+    anyhow!("no event of the journal is meant by this choice; see `journal find` with the same options")
 }
 
 fn code(tally: &Tally) -> ExitCode {

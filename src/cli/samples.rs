@@ -99,15 +99,6 @@ impl Talk {
     }
 }
 
-/// A size as people read it: `613 B`, `8.6 kB`, `1.0 MB`.
-pub fn show_bytes(bytes: usize) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..999_950 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
-    }
-}
-
 /// 27 hex digits, as Retell's newer ids have them.
 fn hex_id(seed: u64) -> String {
     let mut id = format!("{:016x}{:016x}", seed, Dice::new(seed).next());

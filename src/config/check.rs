@@ -8,6 +8,8 @@ mod sources;
 mod tls;
 mod topics;
 
+pub use topics::name_trouble as topic_name_trouble;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What `config check --online` asks Kafka. Blocking, bounded in time.
+//! What `config check --online` asks Kafka, and what other commands ask when they get no answer. Blocking, bounded in time.
 //!
 //! In: [`Options`]. Out: facts; judging them is the command's. Never happens: a record, a topic or a group made by asking; a
 //! password in an answer.
@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer as _};
 
 use super::context::{Context, Reach};
@@ -14,6 +15,8 @@ use super::{Options, Trouble, TroubleKind};
 
 /// How long the client may take to tell what stood in the way.
 const TELL_WITHIN: Duration = Duration::from_millis(200);
+/// How long Kafka may take to answer again whoever got no answer.
+const ASK_AGAIN_FOR: Duration = Duration::from_secs(3);
 
 /// Connects and logs in, within `timeout`: how many brokers there are, or what stood in the way.
 pub fn reach(options: &Options, topic: &str, timeout: Duration) -> Result<usize, Trouble> {
@@ -28,6 +31,15 @@ pub fn reach(options: &Options, topic: &str, timeout: Duration) -> Result<usize,
     match metadata {
         Ok(metadata) => Ok(metadata.brokers().len()),
         Err(error) => Err(reach.trouble().unwrap_or_else(|| other(error.to_string()))),
+    }
+}
+
+/// Why Kafka gave no answer but `error`, with the cure: asked once more by a client that tells.
+pub(super) fn cause(options: &Options, topic: &str, error: &KafkaError) -> String {
+    match reach(options, topic, ASK_AGAIN_FOR) {
+        Err(trouble) => format!("{trouble}; {}", trouble.kind.cure()),
+        // It has come back meanwhile.
+        Ok(_) => format!("{error}; try again"),
     }
 }
 

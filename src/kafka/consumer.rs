@@ -10,8 +10,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::Options;
 use super::settings::{self, SettingsError};
+use super::{Options, TroubleKind, checkup};
 
 const ASK_FOR: Duration = Duration::from_secs(5);
 
@@ -54,7 +54,7 @@ impl TopicRecord {
 pub enum ReadError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    #[error("Kafka at {brokers} does not answer: {cause}; check kafka.brokers, network, TLS and credentials")]
+    #[error("Kafka at {brokers} does not answer: {cause}")]
     Away { brokers: String, cause: String },
     #[error("topic {topic} is not there; make it with `topics apply`")]
     Missing { topic: String },
@@ -74,7 +74,7 @@ pub enum ReadError {
 /// Reads topics; made for one thread.
 pub struct Reader {
     consumer: BaseConsumer<DefaultConsumerContext>,
-    brokers: String,
+    options: Options,
     /// Where reading begins of what was added and is not read yet.
     added: TopicPartitionList,
     /// Of each partition that held more than was read of it: where it ended when it was added.
@@ -91,12 +91,7 @@ impl Reader {
         // Where retention overtakes the reader, it goes on with what is left.
         config.set("auto.offset.reset", "earliest");
         let consumer = settings::build(&config, DefaultConsumerContext)?;
-        Ok(Reader {
-            consumer,
-            brokers: options.brokers.clone(),
-            added: TopicPartitionList::new(),
-            ends: BTreeMap::new(),
-        })
+        Ok(Reader { consumer, options: options.clone(), added: TopicPartitionList::new(), ends: BTreeMap::new() })
     }
 
     /// Adds a topic, or nothing of it. With [`Start::Now`] every record that is written after this returns is read.
@@ -154,7 +149,7 @@ impl Reader {
     }
 
     fn partitions(&self, topic: &str) -> Result<Vec<i32>, ReadError> {
-        let away = |error: KafkaError| ReadError::Away { brokers: self.brokers.clone(), cause: error.to_string() };
+        let away = |error: KafkaError| self.away(checkup::cause(&self.options, topic, &error));
         let metadata = self.consumer.fetch_metadata(Some(topic), ASK_FOR).map_err(away)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let topic = topic.to_owned();
@@ -166,6 +161,10 @@ impl Reader {
             }
             Some((Some(code), _)) => Err(ReadError::Topic { topic, cause: code.to_string() }),
         }
+    }
+
+    fn away(&self, cause: String) -> ReadError {
+        ReadError::Away { brokers: self.options.brokers.clone(), cause }
     }
 
     /// Whether everything was read that was there when the topics were added.
@@ -209,9 +208,7 @@ impl Reader {
                 // About the group, which is none.
                 Some(Code::GroupAuthorizationFailed) => Ok(None),
                 Some(Code::TopicAuthorizationFailed) => Err(ReadError::NoRead),
-                Some(Code::AllBrokersDown) => {
-                    Err(ReadError::Away { brokers: self.brokers.clone(), cause: error.to_string() })
-                }
+                Some(Code::AllBrokersDown) => Err(self.away(format!("{error}; {}", TroubleKind::Network.cure()))),
                 _ => Err(ReadError::Kafka(error.to_string())),
             },
         }

@@ -8,10 +8,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Options;
 use super::admin::Admin;
 use super::context::Reach;
 use super::settings::{self, SettingsError};
+use super::{Options, checkup};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 const LIMIT: &str = "max.message.bytes";
@@ -71,7 +71,7 @@ pub enum TopicsError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// No broker answered.
-    #[error("Kafka at {brokers} does not answer: {cause}; check kafka.brokers, network, TLS and credentials")]
+    #[error("Kafka at {brokers} does not answer: {cause}")]
     Away { brokers: String, cause: String },
     /// The steps before this one are done.
     #[error("topic {topic}: {cause}")]
@@ -145,7 +145,7 @@ enum Found {
 
 fn look(admin: &Admin, options: &Options, topic: &str) -> Result<Found, TopicsError> {
     let away = |cause: String| TopicsError::Away { brokers: options.brokers.clone(), cause };
-    let metadata = admin.metadata(topic, ASK_FOR).map_err(|error| away(error.to_string()))?;
+    let metadata = admin.metadata(topic, ASK_FOR).map_err(|error| away(checkup::cause(options, topic, &error)))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let found = found.ok_or_else(|| away("an answer without the topic".into()))?;
     match found.error().map(Code::from) {

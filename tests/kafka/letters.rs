@@ -183,6 +183,8 @@ fn a_retry_that_cannot_succeed_changes_nothing_and_says_why() {
         (&["retry"][..], 2, "nothing is chosen"),
         (&["retry", "99999"], 1, "no dead letter 99999"),
         (&["show", "99999"], 1, "no dead letter 99999"),
+        (&["retry", "--key", "call_of_nobody"], 1, "no dead letter is meant by this choice"),
+        (&["retry", "--all", "--to-topic", ".."], 2, "is a name that Kafka keeps for itself"),
         (&["retry", "--all", "--to-topic", "vain.absent"], 1, "there is no topic vain.absent"),
         (&["retry", "--all", "--set", "kafka.brokers=127.0.0.1:1"], 1, "Kafka has not answered for 30 s"),
         (&["list", "--dir", "/nowhere"], 1, "name the folder of `journal.dir`"),

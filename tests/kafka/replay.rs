@@ -106,6 +106,9 @@ fn a_refusal_ends_it_with_the_position_from_which_the_next_run_goes_on() {
 
     for (words, code, told) in [
         (&[][..], 2, "nothing is chosen"),
+        (&["--key", "call_of_nobody"], 1, "no event of the journal is meant by this choice"),
+        (&["--key", "call_of_nobody", "--dry-run"], 1, "no event of the journal is meant by this choice"),
+        (&["--all", "--to-topic", "no topic!"], 2, "has a character that Kafka takes in no topic name"),
         (&["--all", "--to-topic", "goon.copy"], 1, "there is no topic goon.copy"),
         (&["--all", "--to-topic", "goon.copy"], 1, "go on with --position 1..\n"),
         (&["--position", "5..9", "--to-topic", "goon.copy"], 1, "go on with --position 5..9\n"),

@@ -100,6 +100,14 @@ fn wrong(user: &User, kafka: Value, says: &[&str], check_says: &[&str]) {
     assert_eq!(code, Some(1), "{bad:?}");
     let is_named = |line: &&String| line.starts_with("FAIL") && check_says.iter().all(|word| line.contains(word));
     assert!(bad.iter().any(|line| is_named(&line)), "no line of the check says {check_says:?}: {bad:#?}");
+    for command in ["topics plan", "tail --last 1 --until-end"] {
+        let config = bridge.settings_file();
+        let words: Vec<&str> = command.split(' ').chain(["--config", config.to_str().expect("a plain name")]).collect();
+        let refused = run(&words, "key_made_up", b"");
+        let said = String::from_utf8(refused.stderr).expect("it is text");
+        assert_eq!((refused.status.code(), said.lines().count()), (Some(1), 1), "{command}: {said}");
+        assert!(says.iter().all(|word| said.contains(word)), "{command} does not say {says:?}: {said}");
+    }
     bridge.stop_cleanly();
 
     bridge.configure(&user.settings(user.scram()));

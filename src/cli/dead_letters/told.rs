@@ -2,11 +2,10 @@
 
 use std::fmt::Write;
 
-use bytesize::ByteSize;
 use serde_json::{Value, json};
 
 use crate::cli::opened::Opened;
-use crate::cli::output::printable;
+use crate::cli::output::{self, printable};
 use crate::event::{Identity, KEY_MAX_BYTES, SOURCE_MAX_BYTES};
 use crate::letters::{Kept, short};
 use crate::publisher::Letter;
@@ -75,7 +74,7 @@ pub fn json(kept: &Kept) -> Value {
 
 /// The last line of a list.
 pub fn total(count: u64, bytes: u64) -> String {
-    format!("{count} dead letter(s), {}", ByteSize::b(bytes).display().iec())
+    format!("{count} dead letter(s), {}", output::size(bytes))
 }
 
 /// A line of a dry run.

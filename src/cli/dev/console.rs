@@ -10,8 +10,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::explain;
-use crate::cli::output::printable;
-use crate::cli::samples::show_bytes;
+use crate::cli::output::{self, printable};
 
 /// Happenings that wait to be shown; what comes faster than a terminal takes it is counted, not shown.
 const WAITING_MAX: usize = 4_096;
@@ -156,7 +155,7 @@ impl Style {
         }
         // Padded before it is painted: an escape sequence would count as width.
         let topic = self.paint("32", &format!("{:<25}", arrival.topic));
-        let size = show_bytes(arrival.body_bytes);
+        let size = output::size(arrival.body_bytes as u64);
         let way = format!("{} ms", arrival.way.as_millis());
         let (now, id) = (self.dim(&clock(arrival.now_ms)), self.dim(&printable(&arrival.id, ID_SHOWN_CHARS)));
         format!("{now} {topic} {key:<32} {size:>8} {way:>7} {id}{rest}")
@@ -206,7 +205,7 @@ mod tests {
     #[test]
     fn a_record_is_one_line_of_100_columns_with_time_topic_key_size_way_and_id() {
         let line = PLAIN.arrival(&arrival());
-        for part in ["01:02:03.004Z", "retell.call_ended", "call_1", "8.6 kB", "12 ms", "9f3a"] {
+        for part in ["01:02:03.004Z", "retell.call_ended", "call_1", "8.4 KiB", "12 ms", "9f3a"] {
             assert!(line.contains(part), "{part} in {line}");
         }
         assert_eq!(line.lines().count(), 1);

@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
-use bytesize::ByteSize;
 use serde_json::{Value, json};
 
+use crate::cli::output;
 use crate::journal::inspect::{Files, InspectedSegment, Inspection, SegmentState};
 
 /// Everything, for people.
@@ -28,7 +28,7 @@ pub fn overview(inspection: &Inspection) -> String {
             }
         }
     }
-    let aside = |what: &str, files: &Files| format!("{} file(s) of {what}, {}", files.count, size(files.bytes));
+    let aside = |what: &str, files: &Files| format!("{} file(s) of {what}, {}", files.count, output::size(files.bytes));
     let (quarantine, dead) = (&inspection.quarantine, &inspection.dead_letters);
     line(&mut text, format!("\n{}; {}", aside("quarantine", quarantine), aside("dead letters", dead)));
     damage(inspection).iter().for_each(|each| line(&mut text, each.clone()));
@@ -49,7 +49,7 @@ pub fn verdict(inspection: &Inspection) -> String {
 
 fn headline(inspection: &Inspection) -> String {
     let identity = inspection.identity.map_or_else(|| "without identity".to_owned(), |identity| identity.to_string());
-    let (records, used) = (inspection.records(), size(inspection.used_bytes));
+    let (records, used) = (inspection.records(), output::size(inspection.used_bytes));
     let used_segments = inspection.segments.iter().filter(|segment| segment.state != SegmentState::Spare).count();
     let state = if inspection.is_sound() { "sound" } else { "DAMAGED" };
     format!("journal {identity}: {records} records in {used_segments} segment(s), {used}, {state}\n")
@@ -60,7 +60,7 @@ fn segment_row(segment: &InspectedSegment) -> String {
     let positions = if segment.records == 0 { "-".to_owned() } else { positions };
     let newest = if segment.newest_ms == 0 { "-".to_owned() } else { time(segment.newest_ms) };
     let (number, state, records, size) =
-        (segment.number, word(segment.state), segment.records, size(segment.file_bytes));
+        (segment.number, word(segment.state), segment.records, output::size(segment.file_bytes));
     format!("{number:>7}  {state:<6}  {records:>8}  {positions:<25}  {newest:<20}  {size:>10}")
 }
 
@@ -161,10 +161,6 @@ fn word(state: SegmentState) -> &'static str {
 
 fn time(unix_ms: u64) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(unix_ms)).to_string()
-}
-
-fn size(bytes: u64) -> String {
-    ByteSize::b(bytes).display().iec().to_string()
 }
 
 fn line(text: &mut String, line: String) {

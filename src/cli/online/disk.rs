@@ -7,9 +7,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bytesize::ByteSize;
-
 use super::{Check, Standing};
+use crate::cli::output;
 use crate::config::Config;
 use crate::journal::inspect::{Depth, inspect};
 use crate::journal::storage::{Disk, Storage};
@@ -57,9 +56,8 @@ fn room(config: &Config, disk: &Disk) -> Option<Check> {
     let used_bytes =
         inspect(&Disk::read_only(&config.journal_dir), Depth::Summary).map_or(0, |inspection| inspection.used_bytes);
     let (size_max, has) = (config.journal.size_max_bytes, free_bytes.saturating_add(used_bytes));
-    let size = |bytes: u64| ByteSize::b(bytes).display().iec().to_string();
     if has < size_max {
-        let found = format!("{} are wanted, {} can be had", size(size_max), size(has));
+        let found = format!("{} are wanted, {} can be had", output::size(size_max), output::size(has));
         return Some(Check::new(
             Standing::Warn,
             "journal.size_max",
@@ -69,7 +67,7 @@ fn room(config: &Config, disk: &Disk) -> Option<Check> {
     }
     // Size through rate times bytes of a record and its header, at 50 events a second of 15 kB, each batch of many.
     let hours = size_max as f64 / (50.0 * 15_100.0 * 3_600.0);
-    let found = format!("{} hold {hours:.1} h without Kafka at 50 events/s of 15 kB", size(size_max));
+    let found = format!("{} hold {hours:.1} h without Kafka at 50 events/s of 15 kB", output::size(size_max));
     Some(Check::ok("journal.size_max", found))
 }
 

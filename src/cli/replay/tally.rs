@@ -6,8 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::ops::Range;
 
-use bytesize::ByteSize;
-
 use crate::cli::output;
 use crate::journal::Position;
 
@@ -70,6 +68,11 @@ impl Tally {
         self.passed_over.is_empty() && self.unreadable.is_empty() && self.damaged.is_empty()
     }
 
+    /// Something was chosen, whatever became of it; but for what was sent, which is not counted here.
+    pub fn has_met_any(&self) -> bool {
+        !self.is_whole() || self.waiting > 0 || !self.planned.is_empty()
+    }
+
     /// For the last line.
     pub fn left_alone(&self) -> String {
         match self.waiting {
@@ -81,14 +84,13 @@ impl Tally {
     /// What would be sent, a line for each topic.
     pub fn plan(&self) -> String {
         let mut text = String::new();
-        let size = |bytes: u64| ByteSize::b(bytes).display().iec().to_string();
         for (topic, (records, bytes)) in &self.planned {
             // Writing to a text cannot fail.
-            let _ = writeln!(text, "{records:>9}  {:>10}  {topic}", size(*bytes));
+            let _ = writeln!(text, "{records:>9}  {:>10}  {topic}", output::size(*bytes));
         }
         let records: u64 = self.planned.values().map(|(records, _)| records).sum();
         let bytes: u64 = self.planned.values().map(|(_, bytes)| bytes).sum();
-        text + &format!("{records:>9}  {:>10}  would be sent{}\n", size(bytes), self.left_alone())
+        text + &format!("{records:>9}  {:>10}  would be sent{}\n", output::size(bytes), self.left_alone())
     }
 }
 

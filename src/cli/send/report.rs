@@ -107,7 +107,7 @@ impl Report {
 
 fn line(sent: &Sent) -> String {
     let name = sent.kind.name();
-    let size = crate::cli::samples::show_bytes(sent.body_bytes);
+    let size = output::size(sent.body_bytes as u64);
     let latency = show_ms(sent.latency);
     let attempts = match sent.outcome.attempts {
         1 => String::new(),

@@ -2,22 +2,21 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::output::{printable, rfc3339};
-use crate::cli::samples::show_bytes;
+use crate::cli::output::{self, printable, rfc3339};
 use crate::kafka::consumer::TopicRecord;
 
 const COLUMNS: usize = 100;
 /// Of the `ce_id`; JSON has all of it.
-const ID_SHOWN_CHARS: usize = 7;
+const ID_SHOWN_CHARS: usize = 6;
 
 /// The topic takes `width` columns.
 pub fn text(record: &TopicRecord, width: usize) -> String {
     let time = time(record).map_or_else(|| format!("{:<15}", "-"), |time| short(&time));
     let place = format!("{}/{}", record.partition, record.offset);
-    let size = show_bytes(record.value.len());
+    let size = output::size(record.value.len() as u64);
     let id = printable(record.header("ce_id").unwrap_or("-"), ID_SHOWN_CHARS);
     let topic = printable(&record.topic, 249);
-    let head = format!("{time} {topic:<width$} {place:>7} {size:>7} {id:<7}");
+    let head = format!("{time} {topic:<width$} {place:>7} {size:>8} {id:<7}");
     let key = record.key.as_deref().map_or_else(|| "no key".into(), String::from_utf8_lossy);
     let reason = record.header("retell_reason").map_or_else(String::new, |reason| format!("  {reason}"));
     let room = COLUMNS.saturating_sub(head.chars().count() + 2);
@@ -87,7 +86,7 @@ mod tests {
     fn a_record_is_one_line_of_100_columns_with_everything_that_finds_it_and_not_its_body() {
         let line = text(&record(), 25);
         let wanted =
-            "01-31 11:59:59Z retell.transfer_cancelled 5/12345    22 B 0123456… Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6";
+            "01-31 11:59:59Z retell.transfer_cancelled 5/12345     22 B 012345… Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6";
         assert_eq!(line, wanted);
         assert!(line.chars().count() <= COLUMNS, "{}", line.chars().count());
     }

@@ -97,7 +97,8 @@ fn is_legal(each: char) -> bool {
     each.is_ascii_alphanumeric() || matches!(each, '.' | '_' | '-')
 }
 
-fn name_trouble(name: &str) -> Option<&'static str> {
+/// Why Kafka takes no topic of this name.
+pub fn name_trouble(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("is no topic name")
     } else if !name.chars().all(is_legal) {
