@@ -76,22 +76,46 @@ pub fn run(config: &Config, as_json: bool) -> anyhow::Result<ExitCode> {
     let kafka = kafka.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let checks: Vec<Check> =
         kafka.into_iter().chain(disk).chain(certificate::check(config)).chain([clock::check()]).collect();
-    for check in &checks {
-        if as_json {
-            let Check { standing, about, found, cure } = check;
+    if as_json {
+        for Check { standing, about, found, cure } in &checks {
             let standing = standing.word().to_lowercase();
             output::line(json!({"standing": standing, "about": about, "found": found, "cure": cure}))?;
-        } else {
-            output::line(check.line())?;
         }
+    } else {
+        together(&checks).iter().try_for_each(|check| output::line(output::wrapped(&check.line(), "        ")))?;
     }
     let has_failed = checks.iter().any(|check| check.standing == Standing::Fail);
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// What was found of several things alike, once for all of them.
+fn together(checks: &[Check]) -> Vec<Check> {
+    let mut told: Vec<(&Check, usize)> = Vec::new();
+    for check in checks {
+        let is_alike =
+            |(known, _): &&mut (&Check, usize)| Check { about: check.about.clone(), ..(*known).clone() } == *check;
+        match told.iter_mut().find(is_alike) {
+            Some((_, more)) => *more += 1,
+            None => told.push((check, 0)),
+        }
+    }
+    let about = |check: &Check, more| match more {
+        0 => check.about.clone(),
+        _ => format!("{} and {more} more", check.about),
+    };
+    told.into_iter().map(|(check, more)| Check { about: about(check, more), ..check.clone() }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_found_of_several_topics_alike_is_told_once() {
+        let missing = |about: &str| Check::new(Standing::Fail, about, "it is missing", "make it");
+        let checks = [missing("a"), Check::ok("b", "well"), missing("c"), missing("d")];
+        assert_eq!(together(&checks), [missing("a and 2 more"), Check::ok("b", "well")]);
+    }
 
     #[test]
     fn a_line_says_how_it_stands_about_what_and_the_cure() {

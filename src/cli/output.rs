@@ -8,6 +8,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytesize::ByteSize;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+/// How wide what people read may be.
+pub const COLUMNS: usize = 100;
+
 /// One line on stdout.
 pub fn line(text: impl Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
@@ -24,6 +27,23 @@ pub fn text(text: &str) -> io::Result<()> {
 pub fn complain(what: &(impl Display + ?Sized)) {
     // Who closed stderr does not want to hear it.
     let _ = writeln!(io::stderr().lock(), "retell-bridge: {}", without_keys(&what.to_string()));
+}
+
+/// Broken between words where it is wider than [`COLUMNS`]; `indent` stands before what follows.
+pub fn wrapped(text: &str, indent: &str) -> String {
+    let (mut lines, mut width) = (String::new(), 0);
+    for word in text.split_inclusive(' ') {
+        let wide = word.trim_end().chars().count();
+        if width > 0 && width + wide > COLUMNS {
+            lines.truncate(lines.trim_end().len());
+            lines.push('\n');
+            lines.push_str(indent);
+            width = indent.chars().count();
+        }
+        lines.push_str(word);
+        width += word.chars().count();
+    }
+    lines
 }
 
 /// A size as people read it: `613 B`, `8.6 KiB`, `1.0 MiB`.
@@ -105,6 +125,17 @@ pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_wide_is_broken_between_words_and_nothing_is_lost() {
+        let text = format!("FAIL    a: {}", "word ".repeat(50));
+        let wrapped = wrapped(text.trim_end(), "        ");
+        assert!(wrapped.lines().all(|line| line.chars().count() <= COLUMNS && line == line.trim_end()), "{wrapped}");
+        assert!(wrapped.lines().count() == 3 && wrapped.lines().skip(1).all(|line| line.starts_with("        word")));
+        assert_eq!(wrapped.split_whitespace().collect::<String>(), text.split_whitespace().collect::<String>());
+        let long = "x".repeat(300);
+        assert_eq!(super::wrapped(&long, "  "), long, "a word is never broken");
+    }
 
     #[test]
     fn a_key_in_a_wrong_place_is_not_shown_and_names_of_settings_are() {

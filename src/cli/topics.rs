@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use super::settings::Settings;
 use super::{Usage, output};
 use crate::config::Config;
-use crate::kafka::topics::{self, Shape, Step, TopicPlan};
+use crate::kafka::topics::{self, Shape, Step, TopicPlan, TopicsError};
 
 /// Say which topics are missing or too small for the largest body, or make and raise them.
 #[derive(clap::Args)]
@@ -113,6 +113,8 @@ fn apply(config: &Config, change_key_order: bool) -> anyhow::Result<ExitCode> {
         }
         match topics::apply(&config.kafka, plan) {
             Ok(()) => output::line(done(plan))?,
+            // The others would wait as long.
+            Err(error @ TopicsError::Silent { .. }) => return Err(error.into()),
             Err(error) => {
                 failed += 1;
                 output::complain(&error);

@@ -6,6 +6,9 @@ use std::ptr;
 use std::time::Duration;
 
 use rdkafka::bindings as native;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::admin::Denied;
 
 /// Frees what it holds, with the function that librdkafka names for it.
 struct Owned<T> {
@@ -33,11 +36,12 @@ pub(super) fn set(
     name: &str,
     value: &str,
     timeout: Duration,
-) -> Result<(), String> {
-    let text = |text: &str| CString::new(text).map_err(|_| "a name or value holds a zero byte".to_owned());
+) -> Result<(), Denied> {
+    let refused = |why: &str| Denied::Refused(why.to_owned());
+    let text = |text: &str| CString::new(text).map_err(|_| refused("a name or value holds a zero byte"));
     let (topic, name, value) = (text(topic)?, text(name)?, text(value)?);
     let resource = resource(&topic, &name, &value)?;
-    let none = || "librdkafka has no memory left".to_owned();
+    let none = || refused("librdkafka has no memory left");
     // SAFETY: `client` is alive; both results are owned here.
     let (queue, options) = unsafe {
         let operation = native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS;
@@ -54,15 +58,16 @@ pub(super) fn set(
         native::rd_kafka_IncrementalAlterConfigs(client, resources.as_mut_ptr(), 1, options.pointer, queue.pointer);
         native::rd_kafka_queue_poll(queue.pointer, timeout_ms)
     };
-    let event = Owned::new(event, native::rd_kafka_event_destroy).ok_or("no answer in time")?;
+    let event = Owned::new(event, native::rd_kafka_event_destroy).ok_or(Denied::NoAnswer)?;
     outcome(&event)
 }
 
-fn resource(topic: &CStr, name: &CStr, value: &CStr) -> Result<Owned<native::rd_kafka_ConfigResource_s>, String> {
+fn resource(topic: &CStr, name: &CStr, value: &CStr) -> Result<Owned<native::rd_kafka_ConfigResource_s>, Denied> {
     let kind = native::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC;
     // SAFETY: the texts are null-terminated and copied.
     let resource = unsafe { native::rd_kafka_ConfigResource_new(kind, topic.as_ptr()) };
-    let resource = Owned::new(resource, native::rd_kafka_ConfigResource_destroy).ok_or("the topic's name is empty")?;
+    let resource = Owned::new(resource, native::rd_kafka_ConfigResource_destroy)
+        .ok_or_else(|| Denied::Refused("the topic's name is empty".to_owned()))?;
     let set = native::rd_kafka_AlterConfigOpType_t::RD_KAFKA_ALTER_CONFIG_OP_TYPE_SET;
     // SAFETY: as above; the resource is alive.
     let error = unsafe {
@@ -71,28 +76,35 @@ fn resource(topic: &CStr, name: &CStr, value: &CStr) -> Result<Owned<native::rd_
     match Owned::new(error, native::rd_kafka_error_destroy) {
         None => Ok(resource),
         // SAFETY: the error is alive, its text lives as long.
-        Some(error) => Err(unsafe { shown(native::rd_kafka_error_string(error.pointer)) }),
+        Some(error) => Err(Denied::Refused(unsafe { shown(native::rd_kafka_error_string(error.pointer)) })),
     }
 }
 
 /// What the answer says of the request, and of the one topic in it.
-fn outcome(event: &Owned<native::rd_kafka_event_t>) -> Result<(), String> {
+fn outcome(event: &Owned<native::rd_kafka_event_t>) -> Result<(), Denied> {
     let none = native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
     // SAFETY: the event is alive, and with it everything that it points to.
     unsafe {
-        if native::rd_kafka_event_error(event.pointer) != none {
-            return Err(shown(native::rd_kafka_event_error_string(event.pointer)));
+        let error = native::rd_kafka_event_error(event.pointer);
+        if error != none {
+            return Err(Code::from(error).into());
         }
         let result = native::rd_kafka_event_IncrementalAlterConfigs_result(event.pointer);
         if result.is_null() {
-            return Err("an answer to another question".into());
+            return Err(Denied::Refused("an answer to another question".to_owned()));
         }
         let mut count = 0;
         let resources = native::rd_kafka_IncrementalAlterConfigs_result_resources(result, ptr::addr_of_mut!(count));
         for index in 0..count {
             let resource = *resources.add(index);
-            if native::rd_kafka_ConfigResource_error(resource) != none {
-                return Err(shown(native::rd_kafka_ConfigResource_error_string(resource)));
+            let error = native::rd_kafka_ConfigResource_error(resource);
+            if error != none {
+                let words = || Denied::Refused(shown(native::rd_kafka_ConfigResource_error_string(resource)));
+                return Err(match Code::from(error) {
+                    // Kafka's own words say more about a value than the code does.
+                    Code::InvalidConfig | Code::PolicyViolation => words(),
+                    code => code.into(),
+                });
             }
         }
     }

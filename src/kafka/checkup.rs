@@ -16,7 +16,7 @@ use super::{Options, Trouble, TroubleKind};
 /// How long the client may take to tell what stood in the way.
 const TELL_WITHIN: Duration = Duration::from_millis(200);
 /// How long Kafka may take to answer again whoever got no answer.
-const ASK_AGAIN_FOR: Duration = Duration::from_secs(3);
+const ASK_AGAIN_FOR: Duration = Duration::from_secs(2);
 
 /// Connects and logs in, within `timeout`: how many brokers there are, or what stood in the way.
 pub fn reach(options: &Options, topic: &str, timeout: Duration) -> Result<usize, Trouble> {

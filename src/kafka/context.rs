@@ -38,9 +38,13 @@ impl Reach {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Trouble that lasts says more than that all brokers are down, which follows from it.
-    fn note(&self, trouble: Trouble) {
+    /// Trouble that lasts says more than a broken connection; each of both more than that all brokers are down, which
+    /// follows from it.
+    fn note(&self, trouble: Trouble, follows: bool) {
         let mut noted = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if follows && noted.is_some() {
+            return;
+        }
         if trouble.kind.is_lasting() || !noted.as_ref().is_some_and(|noted| noted.kind.is_lasting()) {
             *noted = Some(trouble);
         }
@@ -120,7 +124,7 @@ impl ClientContext for Context {
         } else {
             tracing::debug!(reason = text, "Kafka client error");
         }
-        self.reach.note(Trouble { kind, text });
+        self.reach.note(Trouble { kind, text }, code == Some(Code::AllBrokersDown));
     }
 }
 

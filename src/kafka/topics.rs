@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admin::Admin;
+use super::admin::{Admin, Denied};
 use super::context::Reach;
 use super::settings::{self, SettingsError};
 use super::{Options, checkup};
@@ -73,6 +73,9 @@ pub enum TopicsError {
     /// No broker answered.
     #[error("Kafka at {brokers} does not answer: {cause}")]
     Away { brokers: String, cause: String },
+    /// The steps before this one are done, and this one may be.
+    #[error("topic {topic}: Kafka has given no answer in time; look again with `topics plan`")]
+    Silent { topic: String },
     /// The steps before this one are done.
     #[error("topic {topic}: {cause}")]
     Refused { topic: String, cause: String },
@@ -118,7 +121,10 @@ pub fn apply(options: &Options, plan: &TopicPlan) -> Result<(), TopicsError> {
         Step::AddPartitions { to, allowed: true, .. } => admin.add_partitions(topic, *to),
         Step::AddPartitions { allowed: false, .. } | Step::LimitUnknown { .. } | Step::Forbidden => Ok(()),
     };
-    done.map_err(|cause| TopicsError::Refused { topic: topic.clone(), cause })
+    done.map_err(|denied| match denied {
+        Denied::NoAnswer => TopicsError::Silent { topic: topic.clone() },
+        Denied::Refused(cause) => TopicsError::Refused { topic: topic.clone(), cause },
+    })
 }
 
 /// `max.message.bytes` by topic, as far as it can be read: without the right DescribeConfigs, or without an answer, empty.

@@ -53,6 +53,7 @@ impl Drop for JournalDir {
 /// Shell-style lines for `set -a; . FILE; set +a`, and for `docker run --env-file`.
 pub struct EnvFile {
     path: PathBuf,
+    text: String,
 }
 
 impl EnvFile {
@@ -75,14 +76,17 @@ impl EnvFile {
             let _ = fs::remove_file(&unfinished);
         }
         written.with_context(trouble)?;
-        Ok(EnvFile { path: path.to_owned() })
+        Ok(EnvFile { path: path.to_owned(), text })
     }
 }
 
 impl Drop for EnvFile {
     fn drop(&mut self) {
-        // It names a broker that is gone; where it cannot be removed, its first line says so.
-        let _ = fs::remove_file(&self.path);
+        // It names a broker that is gone; where it cannot be removed, its first line says so. Another process may have
+        // written one of its own meanwhile.
+        if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -118,6 +122,11 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         drop(file);
         assert!(!path.exists());
+        let older = EnvFile::write(&path, &[("KAFKA_BROKERS", "127.0.0.1:1")]).unwrap();
+        let newer = EnvFile::write(&path, &[("KAFKA_BROKERS", "127.0.0.1:2")]).unwrap();
+        drop(older);
+        assert!(path.exists(), "another process has taken its place");
+        drop(newer);
     }
 
     #[test]

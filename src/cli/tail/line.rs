@@ -2,10 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::output::{self, printable, rfc3339};
+use crate::cli::output::{self, COLUMNS, printable, rfc3339};
 use crate::kafka::consumer::TopicRecord;
 
-const COLUMNS: usize = 100;
 /// Of the `ce_id`; JSON has all of it.
 const ID_SHOWN_CHARS: usize = 6;
 

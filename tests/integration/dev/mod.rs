@@ -68,7 +68,10 @@ fn on_a_terminal_the_samples_arrive_and_ctrl_c_ends_it_cleanly() {
     let mut scene = Scene::on_a_terminal(dev(tmp.path(), &[]));
     for topic in ["retell.call_started", "retell.call_ended", "retell.call_analyzed"] {
         let line = scene.wait_for(&["export RETELL_API_KEY=", "kcat ", "cloudflared ", &format!("{topic}  ")]);
-        assert!(line.contains("call_") && line.contains(" KiB") | line.contains(" B") && line.contains(" ms"), "{line}");
+        assert!(
+            line.contains("call_") && line.contains(" KiB") | line.contains(" B") && line.contains(" ms"),
+            "{line}"
+        );
     }
     assert!(scene.said().contains("\x1b["), "a terminal gets colour");
     scene.interrupt();
