@@ -259,6 +259,15 @@ fn one_wrong_setting_is_one_line_that_says_what_is_right() {
             "kafka: {properties: {sasl.password: hunter2}, properties_files: {sasl.password: /etc/hostname}}",
             "kafka.properties_files.sasl.password: stands in kafka.properties as well; leave one of them out (from FILE)",
         ),
+        (
+            "kafka: {properties_files: {sasl.password: /dev/null}}",
+            "kafka.properties_files.sasl.password: /dev/null is empty; put the value into it (from FILE)",
+        ),
+        (
+            "kafka: {properties: {security.protocol: SSL, ssl.ca.location: /no/such.pem}}",
+            "kafka.properties.ssl.ca.location: `/no/such.pem` cannot be read: No such file or directory (os error 2); name a \
+             file that this user may read (from FILE)",
+        ),
     ] {
         assert_eq!(lines(yaml), line, "for {yaml}");
     }

@@ -18,6 +18,11 @@ use crate::reload::{self, Contents, Reload, Take};
 const LOCATIONS: [&str; 5] =
     ["ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location", "ssl.crl.location"];
 
+/// Whether this property's value is the path of a file, or of a folder of files.
+pub fn names_a_file(property: &str) -> bool {
+    LOCATIONS.contains(&property)
+}
+
 /// See the module. Clones are one.
 #[derive(Clone)]
 pub(super) struct Current {
@@ -65,7 +70,7 @@ impl Current {
 
 /// Every file that a client's credentials come from.
 fn files(options: &Options) -> Vec<PathBuf> {
-    let named = options.properties.iter().filter(|(name, _)| LOCATIONS.contains(&name.as_str()));
+    let named = options.properties.iter().filter(|(name, _)| names_a_file(name));
     let located = named.map(|(_, value)| PathBuf::from(value)).flat_map(|path| in_folder(&path).unwrap_or(vec![path]));
     // `probe` is librdkafka's word for "the system's own".
     let located = located.filter(|path| path != Path::new("probe"));

@@ -41,6 +41,7 @@ use std::path::PathBuf;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, DefaultProducerContext};
 
+pub use current::names_a_file;
 pub use producer::KafkaProducer;
 pub use settings::SettingsError;
 pub use trouble::{Kind as TroubleKind, Trouble};

@@ -149,7 +149,11 @@ fn given(options: &Options) -> Result<BTreeMap<String, Given>, SettingsError> {
             path: path.clone(),
             problem: format!("{} cannot be read: {error}", file.display()),
         })?;
-        given.insert(first_name(name), Given { path, value: value.trim_end_matches(['\r', '\n']).to_owned() });
+        let value = value.trim_end_matches(['\r', '\n']).to_owned();
+        if value.is_empty() {
+            return Err(SettingsError { path, problem: format!("{} is empty; put the value into it", file.display()) });
+        }
+        given.insert(first_name(name), Given { path, value });
     }
     Ok(given)
 }

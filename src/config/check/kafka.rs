@@ -9,17 +9,19 @@ use crate::kafka;
 /// Checks brokers and properties.
 pub fn checked(given: &Given, findings: &mut Findings) -> kafka::Options {
     brokers_are_addresses(&given.kafka.brokers, findings);
+    let mut all_can_be_read = true;
     for (name, file) in &given.kafka.properties_files {
         let at = format!("kafka.properties_files.{name}");
         if given.kafka.properties.contains_key(name) {
             findings.add(&at, "stands in kafka.properties as well", "leave one of them out");
-        } else if let Err(error) = std::fs::metadata(file).and_then(|_| std::fs::File::open(file)) {
-            findings.add(
-                &at,
-                format!("{} cannot be read: {error}", quoted(file)),
-                "name a file that this user may read",
-            );
+        } else {
+            all_can_be_read &= can_be_read(&at, file, findings);
         }
+    }
+    // Asked here: of a file that is not there librdkafka says something about certificates.
+    let located = given.kafka.properties.iter().filter(|(name, file)| kafka::names_a_file(name) && *file != "probe");
+    for (name, file) in located {
+        all_can_be_read &= can_be_read(&format!("kafka.properties.{name}"), file, findings);
     }
     let options = kafka::Options {
         brokers: given.kafka.brokers.clone(),
@@ -34,12 +36,22 @@ pub fn checked(given: &Given, findings: &mut Findings) -> kafka::Options {
     };
     // Names, values and what the promise forbids: the client library is asked, no broker. What follows from a body limit
     // that is wrong itself would mislead.
-    if !findings.is_wrong("intake.body_max")
+    if all_can_be_read
+        && !findings.is_wrong("intake.body_max")
         && let Err(error) = options.check()
     {
         findings.add(&error.path, error.problem, "");
     }
     options
+}
+
+/// Whether the file can be opened, or the folder.
+fn can_be_read(at: &str, file: &str, findings: &mut Findings) -> bool {
+    let opened = std::fs::File::open(file);
+    if let Err(error) = &opened {
+        findings.add(at, format!("{} cannot be read: {error}", quoted(file)), "name a file that this user may read");
+    }
+    opened.is_ok()
 }
 
 fn brokers_are_addresses(brokers: &str, findings: &mut Findings) {
