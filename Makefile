@@ -11,7 +11,7 @@ dev: ## Run everything in one process on loopback: a broker, the bridge, signed 
 test: ## Test every promise of the README: fetches Apache Kafka and the other tools it needs first.
 	tests/all.sh
 
-quick: ## The tests that need nothing but Rust; under a minute.
+quick: ## The tests that need nothing but Rust; two minutes.
 	cargo test
 
 lint: ## Formatting, clippy and the documentation, without a warning.
