@@ -139,15 +139,20 @@ fn recovered_is_newest(rig: &Rig, sound: &[&Slot]) {
         assert!(recovered.corrupt_bytes > 0, "no slot counts, and nothing was said");
         return;
     }
-    let counts =
-        newest.iter().any(|slot| lanes == lanes_of(slot) && recovered.next.0 >= slot.synced_up_to.max(RECORDS + 1));
-    assert!(counts, "{lanes:?} and next {:?}, but sound is {newest:?}", recovered.next);
-    // Behind the end of all records something is lost, and an identity begins; but where all of it was settled, it was
-    // dropped, and these records are an elder segment that could not be removed.
-    let is_settled = |slot: &&Slot| slot.lanes.iter().map(|lane| lane.0).min().unwrap_or(0) >= slot.synced_up_to;
-    let is_end_lost = recovered.next.0 > RECORDS + 1 && !newest.iter().any(is_settled);
-    assert_eq!(recovered.identity == JournalId(IDENTITY), !is_end_lost, "{:?}", recovered.identity);
-    assert_eq!(recovered.corrupt_bytes > 0, is_end_lost, "{} bytes told of", recovered.corrupt_bytes);
+    let counts = |slot: &&&Slot| lanes == lanes_of(slot) && recovered.next.0 >= slot.synced_up_to.max(RECORDS + 1);
+    let counting: Vec<&&Slot> = newest.iter().filter(counts).collect();
+    assert!(!counting.is_empty(), "{lanes:?} and next {:?}, but sound is {newest:?}", recovered.next);
+    let begins_anew = recovered.identity != JournalId(IDENTITY);
+    let is_right = counting.iter().any(|slot| begins_anew == is_end_lost(slot));
+    assert!(is_right, "{:?}, and sound is {newest:?}", recovered.identity);
+    assert_eq!(recovered.corrupt_bytes > 0, begins_anew, "{} bytes told of", recovered.corrupt_bytes);
+}
+
+/// Behind the end of all records something is lost, and an identity begins; but where all of it was settled, it was dropped,
+/// and these records are an elder segment that could not be removed.
+fn is_end_lost(slot: &Slot) -> bool {
+    let settled = slot.lanes.iter().map(|lane| lane.0).min().unwrap_or(0);
+    slot.synced_up_to > RECORDS + 1 && settled < slot.synced_up_to
 }
 
 fn written_again(rig: &Rig, disk: &Memory, sound: &[&Slot]) {
