@@ -110,7 +110,7 @@ pub fn send(again: &mut Again, disk: &Disk, kept: &Kept, to: Option<&str>) -> Re
         Err(refused) => {
             let renewed = again.renew(false);
             return Err(match renewed {
-                Ok(()) => refused.into(),
+                Ok(late) => late.unwrap_or(refused).into(),
                 Err(DeliveryError { reason, .. }) => StaysError::NoProducer { refused, reason },
             });
         }

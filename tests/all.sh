@@ -46,7 +46,9 @@ read -r passed failed < <(awk '
 # What failed once more, so that the end of a long log tells it.
 if [ "${#failed_steps[@]}" -gt 0 ]; then
     printf '\nwhat failed:\n'
-    grep -E '(^test .*FAILED|FAILED: |panicked at |^(error|warning)(\[|:)|^not ok|^FAIL)' "$log" | cut -c1-300 | tail -n 40
+    # A proof tells its story below its line.
+    awk '/^[a-z ]+FAILED: / { story = 12 }
+         story-- > 0 || /(^test .*FAILED|panicked at |^(error|warning)(\[|:)|^not ok|^FAIL)/' "$log" | cut -c1-400 | tail -n 60
 fi
 
 printf '\n'

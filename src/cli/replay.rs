@@ -28,6 +28,8 @@ use tally::Tally;
 
 /// Records that one replay passes over as too large before it gives up.
 const TOO_LARGE_MAX: usize = 1_000;
+/// Clients that may give up one after the other at the same position.
+const IN_VAIN_MAX: u32 = 3;
 
 /// Put retained events on their topics again, beside a running bridge.
 ///
@@ -98,23 +100,28 @@ fn send(args: &Args, chosen: &Chosen, pass: &Pass<'_>, mut again: Again) -> anyh
     output::line(format_args!("run {run_id}"))?;
     let is_ending = ending::at_signal()?;
     let bar = bar(pass, chosen);
-    let (mut tally, mut from, mut is_alone) = (Tally::default(), Position(0), false);
+    let (mut tally, mut from, mut is_alone, mut in_vain) = (Tally::default(), Position(0), false, 0);
     let ended = loop {
         let mut road = Road::Kafka { again: &mut again, run_id: &run_id, rate: args.rate };
         let ended = pass.run(from, &mut road, &mut tally, &mut |position| {
             bar.set_position(position.0);
             !is_ending.load(std::sync::atomic::Ordering::Acquire)
         })?;
-        let Ended::Refused { at, refused: Refused::TooLarge { topic, position } } = &ended else { break ended };
+        let Ended::Refused { at, refused: Refused::TooLarge { .. } | Refused::Ended(_) } = ended else { break ended };
         // A verdict on a batch says nothing about a record: from here on each travels alone.
-        if is_alone {
-            tally.pass_over(*position, topic);
+        let renewed = again.renew(true);
+        let renewed = renewed.map_err(|error| anyhow!("Kafka settings do not hold any more: {}", error.reason))?;
+        in_vain = if at > from { 0 } else { in_vain + 1 };
+        match renewed {
+            Some(Refused::TooLarge { topic, position }) if is_alone && tally.passed_over() < TOO_LARGE_MAX => {
+                tally.pass_over(position, &topic);
+            }
+            Some(Refused::TooLarge { .. }) if !is_alone => {}
+            Some(Refused::Ended(_)) if in_vain < IN_VAIN_MAX => {}
+            Some(refused) => break Ended::Refused { at, refused },
+            None => {}
         }
-        if tally.passed_over() > TOO_LARGE_MAX {
-            break ended;
-        }
-        (from, is_alone) = (*at, true);
-        again.renew(true).map_err(|error| anyhow!("Kafka settings do not hold any more: {}", error.reason))?;
+        (from, is_alone) = (at, true);
     };
     bar.finish_and_clear();
     output::line(format_args!("{} records confirmed as replay:{run_id}{}", again.confirmed(), tally.left_alone()))?;

@@ -11,6 +11,7 @@
 //! | `trouble` | what stands between a client and a broker, with the cure |
 //! | `context` | callbacks: receipts, errors, log lines |
 //! | `producer` | the producer and its replacement |
+//! | `wakeup` | a wait for the producer's next event |
 //! | `prober` | metadata on a thread of its own; whether a broker answers; the topics' limits at start |
 //! | `admin`, `alter` | admin requests, blocking |
 //! | `topics` | plan and apply |
@@ -34,6 +35,7 @@ mod settings;
 mod tests;
 pub mod topics;
 mod trouble;
+mod wakeup;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

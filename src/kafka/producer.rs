@@ -16,14 +16,13 @@ use super::current::Current;
 use super::errors::{self, REASONS};
 use super::prober::Prober;
 use super::settings::{self, SettingsError};
+use super::wakeup::Wakeup;
 use crate::publisher::{Action, Delivery, DeliveryError, Producer, Receipt, SendError, TopicState};
 use crate::reload::Reload;
 
 /// How long an old producer may take to give its receipts.
 const END_WITHIN: Duration = Duration::from_secs(2);
 const END_POLL: Duration = Duration::from_millis(5);
-/// `BaseProducer::poll` always takes its whole time-out.
-const SLICE: Duration = Duration::from_millis(1);
 /// Whether the producer has ended is looked for this often, without a cause.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Events that one poll serves at most, where they keep coming.
@@ -37,6 +36,8 @@ pub struct KafkaProducer {
     /// Until it is taken.
     reload: Option<Reload>,
     reach: Arc<Reach>,
+    /// Above its producer, because it must be dropped first.
+    wakeup: Wakeup,
     producer: BaseProducer<Context>,
     prober: Prober,
     /// A fatal error was raised, as far as was looked.
@@ -51,10 +52,10 @@ impl KafkaProducer {
         let reach = Arc::new(Reach::new());
         let (current, reload) = Current::new(&options)?;
         let (made_of, in_force) = current.get();
-        let producer = make(&in_force, &reach, false)?;
+        let (wakeup, producer) = make(&in_force, &reach, false)?;
         let prober = Prober::start(&current, &reach, topics)?;
         let (ended, looked_at) = (false, Instant::now());
-        Ok(KafkaProducer { current, made_of, reload, reach, producer, prober, ended, looked_at })
+        Ok(KafkaProducer { current, made_of, reload, reach, wakeup, producer, prober, ended, looked_at })
     }
 
     /// What reads the credentials again, once; `None` where the settings name no files.
@@ -89,16 +90,18 @@ impl KafkaProducer {
         while self.producer.in_flight_count() > 0 && began.elapsed() < END_WITHIN {
             // What is queued now goes; what a broker has been sent gets its answer.
             self.producer.purge(PurgeConfig::default().queue());
-            self.producer.poll(END_POLL);
+            self.wakeup.wait(END_POLL);
+            self.producer.poll(Duration::ZERO);
         }
         self.producer.poll(Duration::ZERO);
         self.producer.context().take(receipts);
     }
 }
 
-fn make(options: &Options, reach: &Arc<Reach>, alone: bool) -> Result<BaseProducer<Context>, SettingsError> {
+fn make(options: &Options, reach: &Arc<Reach>, alone: bool) -> Result<(Wakeup, BaseProducer<Context>), SettingsError> {
     let config = settings::producer(options, alone)?;
-    settings::build(&config, Context::new(reach, settings::secrets(&config)))
+    let producer = settings::build(&config, Context::new(reach, settings::secrets(&config)))?;
+    Ok((Wakeup::of(&producer)?, producer))
 }
 
 impl Producer for KafkaProducer {
@@ -124,8 +127,7 @@ impl Producer for KafkaProducer {
         let began = Instant::now();
         self.serve(receipts);
         while receipts.is_empty() && began.elapsed() < timeout {
-            self.producer.poll(SLICE.min(timeout));
-            self.producer.context().take(receipts);
+            self.wakeup.wait(timeout.saturating_sub(began.elapsed()));
             self.serve(receipts);
         }
         self.look_for_end(receipts.iter().any(|receipt| receipt.outcome.is_err()));
@@ -142,11 +144,11 @@ impl Producer for KafkaProducer {
     fn replace(&mut self, alone: bool, receipts: &mut Vec<Receipt>) -> Result<(), DeliveryError> {
         self.end(receipts);
         let (made_of, in_force) = self.current.get();
-        let made = make(&in_force, &self.reach, alone).map_err(|error| {
+        let (wakeup, producer) = make(&in_force, &self.reach, alone).map_err(|error| {
             tracing::error!(error = error.to_string(), "Kafka settings do not hold any more");
             DeliveryError { action: Action::NewProducer, reason: errors::SETTINGS }
         })?;
-        (self.producer, self.made_of) = (made, made_of);
+        (self.wakeup, self.producer, self.made_of) = (wakeup, producer, made_of);
         self.ended = false;
         Ok(())
     }

@@ -93,6 +93,29 @@ fn a_delivery_arrives_whole_and_is_confirmed() {
     assert_eq!((record.timestamp_ms, record.headers.len()), (Some(1_234), 2));
 }
 
+/// What this thread has used of a core.
+fn used() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(used).expect("it is not negative")
+}
+
+#[test]
+fn a_wait_costs_next_to_nothing_and_ends_with_the_first_receipt() {
+    let bench = Bench::new(&[]);
+    let mut producer = bench.producer();
+    let (mut seen, silence) = (Vec::new(), Duration::from_millis(500));
+    let (began, before) = (Instant::now(), used());
+    while began.elapsed() < silence {
+        producer.poll(Duration::from_millis(2), &mut seen);
+    }
+    let share = (used() - before).as_secs_f64() / silence.as_secs_f64();
+    assert!(share < 0.5, "{share:.2} of a core for nothing: it asks all the time");
+    send(&mut producer, 1, b"value").unwrap();
+    let began = Instant::now();
+    producer.poll(PATIENCE, &mut seen);
+    assert!(!seen.is_empty() && began.elapsed() < PATIENCE / 2, "{} receipts in {:?}", seen.len(), began.elapsed());
+}
+
 #[test]
 fn reading_begins_where_it_is_asked_to_and_knows_its_end() {
     let bench = Bench::new(&[]);

@@ -66,6 +66,9 @@ pub enum Refused {
     /// The topic's limit is below the record, or, unless records travel alone, below one of its batch.
     #[error("topic {topic} does not take a record of this size: raise its max.message.bytes (`topics apply`)")]
     TooLarge { topic: String, position: Position },
+    /// What is on its way may have been written. No topic is to blame: the client gives up all of them.
+    #[error("the Kafka client gave up ({0}): run it again; if it stays, the brokers' log says why")]
+    Ended(&'static str),
     /// It may have been written.
     #[error("topic {topic} refuses the record: {reason}")]
     Delivery { topic: String, reason: &'static str },
@@ -75,6 +78,15 @@ impl Refused {
     /// Kafka cannot be reached: no record would fare better now.
     pub fn is_away(&self) -> bool {
         matches!(self, Refused::Silent(_) | Refused::Away(_))
+    }
+
+    fn says_more_than(&self, other: &Refused) -> bool {
+        let rank = |refused: &Refused| match refused {
+            Refused::TooLarge { .. } => 2,
+            Refused::Ended(_) => 0,
+            _ => 1,
+        };
+        rank(self) > rank(other)
     }
 }
 
@@ -146,13 +158,15 @@ impl Again {
     }
 
     /// Forgets a failure and what was on its way, with a new producer. `alone`: each record travels in a batch of its own,
-    /// so that a verdict falls on it and no other.
-    pub fn renew(&mut self, alone: bool) -> Result<(), DeliveryError> {
+    /// so that a verdict falls on it and no other. What was refused, as the old producer's last receipts say it where they
+    /// say more: a broker's verdict may end the producer before it is told.
+    pub fn renew(&mut self, alone: bool) -> Result<Option<Refused>, DeliveryError> {
         let mut receipts = Vec::new();
         let made = self.producer.replace(alone, &mut receipts);
+        receipts.iter().for_each(|receipt| self.take_failure(receipt));
         self.outstanding.clear();
-        self.failed = None;
-        made
+        let refused = self.failed.take();
+        made.map(|()| refused)
     }
 
     fn hand_over(&mut self, arrived: &Arrived, target: Target<'_>) -> Result<(), SendError> {
@@ -208,24 +222,25 @@ impl Again {
     fn serve(&mut self, timeout: Duration) -> bool {
         let (mut receipts, before) = (std::mem::take(&mut self.receipts), self.confirmed);
         self.producer.poll(timeout, &mut receipts);
-        for Receipt { token, outcome } in receipts.drain(..) {
-            match outcome {
-                Ok(()) => self.confirmed += u64::from(self.outstanding.remove(&token).is_some()),
-                Err(error) => {
-                    if let Some((position, topic)) = self.outstanding.get(&token).cloned() {
-                        self.fail(&topic, position, error);
-                    }
-                }
+        for receipt in receipts.drain(..) {
+            match receipt.outcome {
+                Ok(()) => self.confirmed += u64::from(self.outstanding.remove(&receipt.token).is_some()),
+                Err(_) => self.take_failure(&receipt),
             }
         }
         self.receipts = receipts;
-        if self.producer.has_ended()
-            && let Some((position, topic)) = self.outstanding.values().next().cloned()
-        {
+        if self.producer.has_ended() && !self.outstanding.is_empty() {
             // Its failed records may never come back.
-            self.fail(&topic, position, DeliveryError { action: Action::NewProducer, reason: "fatal" });
+            self.failed.get_or_insert(Refused::Ended("fatal"));
         }
         self.confirmed > before
+    }
+
+    fn take_failure(&mut self, receipt: &Receipt) {
+        if let (Err(error), Some((position, topic))) = (receipt.outcome, self.outstanding.get(&receipt.token).cloned())
+        {
+            self.fail(&topic, position, error);
+        }
     }
 
     /// The first failure is the one that is told, but for one that says more.
@@ -233,11 +248,11 @@ impl Again {
         let topic = topic.to_owned();
         let refused = match error.action {
             Action::SetAside(TOO_LARGE) => Refused::TooLarge { topic, position },
+            Action::NewProducer => Refused::Ended(error.reason),
             _ => Refused::Delivery { topic, reason: error.reason },
         };
-        match &self.failed {
-            Some(told) if matches!(told, Refused::TooLarge { .. }) || !matches!(refused, Refused::TooLarge { .. }) => {}
-            _ => self.failed = Some(refused.clone()),
+        if self.failed.as_ref().is_none_or(|told| refused.says_more_than(told)) {
+            self.failed = Some(refused.clone());
         }
         refused
     }
@@ -266,6 +281,8 @@ mod tests {
         queued: Vec<u64>,
         full: usize,
         has_ended: bool,
+        /// Given when it is replaced.
+        late: Option<Receipt>,
         state: Option<TopicState>,
     }
 
@@ -296,8 +313,9 @@ mod tests {
             self.state.unwrap_or(TopicState::Known)
         }
 
-        fn replace(&mut self, _alone: bool, _receipts: &mut Vec<Receipt>) -> Result<(), DeliveryError> {
+        fn replace(&mut self, _alone: bool, receipts: &mut Vec<Receipt>) -> Result<(), DeliveryError> {
             (self.has_ended, self.script) = (false, VecDeque::new());
+            receipts.extend(self.late.take());
             Ok(())
         }
 
@@ -339,11 +357,11 @@ mod tests {
     fn a_refusal_stops_everything_behind_it_and_tells_the_first_that_is_not_confirmed() {
         let script = [Some(FATAL), Some(LARGE)].into();
         let mut again = again(Scripted { script, ..Scripted::default() });
-        let fatal = Refused::Delivery { topic: TARGET.topic.into(), reason: "gapless_guarantee" };
+        let fatal = Refused::Ended("gapless_guarantee");
         assert_eq!(again.send(&record(7), TARGET), Err(fatal.clone()));
-        assert_eq!(again.send(&record(8), TARGET), Err(fatal), "nothing goes behind it");
+        assert_eq!(again.send(&record(8), TARGET), Err(fatal.clone()), "nothing goes behind it");
         assert_eq!((again.confirmed(), again.first_unconfirmed()), (0, Some(Position(7))));
-        again.renew(true).unwrap();
+        assert_eq!(again.renew(true).unwrap(), Some(fatal));
         again.send(&record(7), TARGET).unwrap();
         assert_eq!((again.finish(), again.confirmed()), (Ok(()), 1));
     }
@@ -372,6 +390,19 @@ mod tests {
     #[test]
     fn a_producer_that_ended_without_a_word_about_its_records_is_a_refusal() {
         let mut again = again(Scripted { script: [None].into(), has_ended: true, ..Scripted::default() });
-        assert!(again.send(&record(7), TARGET).is_err() || again.finish().is_err());
+        let sent = again.send(&record(7), TARGET);
+        assert_eq!(sent.and_then(|()| again.finish()), Err(Refused::Ended("fatal")), "and blames no topic");
+    }
+
+    #[test]
+    fn a_verdict_that_comes_only_when_its_producer_is_replaced_is_told() {
+        let late = Some(Receipt { token: 0, outcome: Err(LARGE) });
+        let mut again = again(Scripted { script: [None].into(), has_ended: true, late, ..Scripted::default() });
+        let sent = again.send(&record(7), TARGET);
+        assert_eq!(sent.and_then(|()| again.finish()), Err(Refused::Ended("fatal")));
+        let large = Refused::TooLarge { topic: TARGET.topic.into(), position: Position(7) };
+        assert_eq!(again.renew(true).unwrap(), Some(large));
+        again.send(&record(7), TARGET).unwrap();
+        assert_eq!(again.finish(), Ok(()));
     }
 }

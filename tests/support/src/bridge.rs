@@ -88,15 +88,19 @@ impl Bridge {
         self.process = Some(Process::start(command, Arc::clone(&self.lines)).expect("the binary can be run"));
         self.admin = self.listening(from, "admin listening");
         *self.intake.lock().expect("no holder panics") = self.listening(from, "intake listening");
+        self.wait_line(from, "bridge started", |line| line.contains("bridge started").then_some(()));
         self.started_in = began.elapsed();
     }
 
     fn listening(&mut self, from: usize, message: &str) -> SocketAddr {
+        self.wait_line(from, message, |line| address_of(line, message))
+    }
+
+    fn wait_line<T>(&mut self, from: usize, message: &str, find: impl Fn(&str) -> Option<T>) -> T {
         let end = Instant::now() + PATIENCE;
         loop {
-            let slice = Duration::from_millis(200);
-            if let Some(address) = self.lines.find(from, slice, |line| address_of(line, message)) {
-                return address;
+            if let Some(found) = self.lines.find(from, Duration::from_millis(200), &find) {
+                return found;
             }
             let alive = self.process.as_mut().is_some_and(Process::running);
             assert!(alive && Instant::now() < end, "the bridge did not say {message:?} (running: {alive})");
