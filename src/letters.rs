@@ -10,7 +10,7 @@
 mod retrying;
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use retrying::{Post, Retrying};
 
@@ -42,6 +42,9 @@ pub enum StaysError {
     /// As [`StaysError::Refused`], and no other letter can be tried.
     #[error("{refused}; and no new producer can be made ({reason}): the Kafka settings do not hold any more")]
     NoProducer { refused: Refused, reason: &'static str },
+    /// Kafka does not answer, or the time is over.
+    #[error("it was not tried")]
+    NotTried,
     /// It is on its topic, and will be once more.
     #[error("it was sent, and its file cannot be removed: {0}")]
     NotRemoved(DeadLetterError),
@@ -130,22 +133,31 @@ fn deliver(again: &mut Again, letter: &Letter, topics: &[String]) -> Result<(), 
     again.finish()
 }
 
-/// Sends all of them; those that stay, with the reason. A Kafka that does not answer is asked once.
-pub fn send_all(disk: &Disk, kafka: Options, topics: &Topics) -> Result<Vec<(String, StaysError)>, SendAllError> {
+/// Sends all of them; those that stay, with the reason. A Kafka that does not answer is asked once, and nothing is begun
+/// behind `end`.
+pub fn send_all(
+    disk: &Disk,
+    kafka: Options,
+    topics: &Topics,
+    end: Option<Instant>,
+) -> Result<Vec<(String, StaysError)>, SendAllError> {
     let mut stayed = Vec::new();
     let names = names(disk)?;
     if names.is_empty() {
         return Ok(stayed);
     }
-    let mut again = Again::new(Box::new(KafkaProducer::new(kafka, Vec::new())?), Router::new(topics), PATIENCE);
+    let left = || end.map_or(PATIENCE, |end| end.saturating_duration_since(Instant::now()).min(PATIENCE));
+    let mut again = Again::new(Box::new(KafkaProducer::new(kafka, Vec::new())?), Router::new(topics), left());
+    let mut ends_round = false;
     for name in names {
+        if ends_round || left().is_zero() {
+            stayed.push((name, StaysError::NotTried));
+            continue;
+        }
         let Some(kept) = read(disk, &name)? else { continue };
         if let Err(error) = send(&mut again, disk, &kept, None) {
-            let ends_round = error.ends_round();
+            ends_round = error.ends_round();
             stayed.push((name, error));
-            if ends_round {
-                break;
-            }
         }
     }
     Ok(stayed)

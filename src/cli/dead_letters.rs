@@ -5,6 +5,7 @@
 //! that was not named.
 
 mod on_topic;
+mod outcome;
 mod told;
 
 use std::path::PathBuf;
@@ -19,8 +20,9 @@ use super::{Usage, output};
 use crate::config::Config;
 use crate::journal::storage::Disk;
 use crate::kafka::KafkaProducer;
-use crate::letters::{self, Kept};
+use crate::letters::{self, Kept, StaysError};
 use crate::publisher::{Again, Router};
+use outcome::Outcome;
 
 /// List, show or send again what was set aside: too large for its topic, or invalid.
 #[derive(clap::Args)]
@@ -95,6 +97,9 @@ Examples:
         /// Only say what would be sent.
         #[arg(long)]
         dry_run: bool,
+        /// One line of JSON for each letter.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -118,10 +123,13 @@ impl Place {
     fn open(&self) -> anyhow::Result<Folder> {
         let config = self.settings.load_without_keys()?.config;
         let dir = self.dir.clone().unwrap_or_else(|| config.journal_dir.clone());
-        if !dir.join("journal").is_dir() {
-            // `is_dir` is no for a folder that may not be looked into, too.
-            let shown = dir.display();
-            return Err(anyhow!("{shown} holds no journal that this user can see; name the folder of `journal.dir`"));
+        let shown = dir.display();
+        match std::fs::metadata(dir.join("journal")) {
+            Ok(journal) if journal.is_dir() => {}
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(anyhow!("{shown} cannot be looked into: {error}; run this as the bridge's user"));
+            }
+            _ => return Err(anyhow!("{shown} holds no journal; name the folder of `journal.dir`")),
         }
         let names = letters::names(&Disk::read_only(&dir));
         let names = names.with_context(|| format!("{}/dead cannot be listed", dir.display()))?;
@@ -154,13 +162,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Command::List { place, choice, json, .. } => list(&place.open()?, &choice.check()?, *json),
         Command::Show { id, place, body, json } => show(&place.open()?, id, *body, *json),
-        Command::Retry { ids, all, choice, place, to_topic, dry_run } => {
+        Command::Retry { ids, all, choice, place, to_topic, dry_run, json } => {
             if ids.is_empty() && !all && choice.is_everything() {
                 let cure = "name letters, choose some (--key, --type, --since …), or say --all";
                 return Err(Usage(format!("nothing is chosen: {cure}")).into());
             }
-            let wanted =
-                Wanted { ids, all: *all, chosen: choice.check()?, to_topic: to_topic.as_deref(), dry_run: *dry_run };
+            let (chosen, to_topic) = (choice.check()?, to_topic.as_deref());
+            let wanted = Wanted { ids, all: *all, chosen, to_topic, dry_run: *dry_run, json: *json };
             retry(&place.open()?, &wanted)
         }
     }
@@ -209,6 +217,7 @@ struct Wanted<'a> {
     chosen: Chosen,
     to_topic: Option<&'a str>,
     dry_run: bool,
+    json: bool,
 }
 
 fn retry(folder: &Folder, wanted: &Wanted<'_>) -> anyhow::Result<ExitCode> {
@@ -226,7 +235,7 @@ fn retry(folder: &Folder, wanted: &Wanted<'_>) -> anyhow::Result<ExitCode> {
         }
     };
     let disk = Disk::new(&folder.dir).with_context(|| format!("{} cannot be used", folder.dir.display()))?;
-    let (mut sent, mut stayed, mut met) = (0_u64, 0_u64, false);
+    let (mut counts, mut met) = (Counts::default(), false);
     let is_named = |name: &str| wanted.ids.is_empty() || wanted.ids.iter().any(|id| letters::is_meant(id, name));
     for kept in folder.each(is_named) {
         let kept = kept?;
@@ -234,31 +243,52 @@ fn retry(folder: &Folder, wanted: &Wanted<'_>) -> anyhow::Result<ExitCode> {
             continue;
         }
         met = true;
-        let Some(again) = &mut again else {
-            output::line(told::would_send(&kept, wanted.to_topic))?;
-            continue;
+        let outcome = match &mut again {
+            None if kept.letter.is_some() => Outcome::WouldSend(wanted.to_topic),
+            None => Outcome::Stays(StaysError::Unreadable),
+            Some(_) if counts.is_away => Outcome::Stays(StaysError::NotTried),
+            Some(again) => match letters::send(again, &disk, &kept, wanted.to_topic) {
+                Ok(topics) => Outcome::Sent(topics),
+                Err(error) => Outcome::Stays(error),
+            },
         };
-        match letters::send(again, &disk, &kept, wanted.to_topic) {
-            Ok(topics) => {
-                sent += 1;
-                output::line(format_args!("sent    {}  {}", letters::short(&kept.name), topics.join(", ")))?;
-            }
-            Err(error) => {
-                stayed += 1;
-                output::complain(&format!("{} stays: {error}", letters::short(&kept.name)));
-                if error.ends_round() {
-                    break;
-                }
-            }
+        counts.add(&outcome);
+        if wanted.json {
+            output::line(outcome.json(&kept))?;
+        } else if let Outcome::Stays(error) = &outcome {
+            output::complain(&format!("{} stays: {error}", letters::short(&kept.name)));
+        } else {
+            output::line(outcome.row(&kept))?;
         }
     }
-    if again.is_some() {
-        output::line(format_args!("{sent} sent, {stayed} stayed"))?;
+    if again.is_some() && !wanted.json {
+        output::line(format_args!("{} sent, {} stayed", counts.sent, counts.stayed))?;
     }
     if !met && !wanted.all {
         return Err(anyhow!("no dead letter is meant by this choice; see `dead-letters list`"));
     }
-    Ok(if stayed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if counts.stayed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[derive(Default)]
+struct Counts {
+    sent: u64,
+    stayed: u64,
+    /// Kafka does not answer: no further letter is tried.
+    is_away: bool,
+}
+
+impl Counts {
+    fn add(&mut self, outcome: &Outcome<'_>) {
+        match outcome {
+            Outcome::WouldSend(_) => {}
+            Outcome::Sent(_) => self.sent += 1,
+            Outcome::Stays(error) => {
+                self.stayed += 1;
+                self.is_away |= error.ends_round();
+            }
+        }
+    }
 }
 
 /// What cannot be read is listed and tried where nothing is asked of its contents.

@@ -6,10 +6,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
 
 use super::settings::Settings;
 use super::{logging, output};
@@ -37,6 +38,9 @@ pub struct Args {
     /// Give up after this long (90s, 10m).
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     within: Option<Duration>,
+    /// One line of JSON at the end, on stdout; the log goes to stderr.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -50,26 +54,68 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let dir = config.journal_dir.clone();
     let inspection = look(&dir)?;
     if inspection.records() == 0 && inspection.dead_letters.count == 0 && inspection.checkpoint.is_none() {
-        output::line(format_args!("{} holds no event", dir.display()))?;
+        let nothing = End { left: 0, stayed: &[], inspection: &inspection };
+        if args.json {
+            output::line(nothing.json(&dir))?
+        } else {
+            output::line(format_args!("{} holds no event", dir.display()))?
+        }
         return Ok(ExitCode::SUCCESS);
     }
     logging::start(&config.log);
     let (kafka, topics) = (config.kafka.clone(), config.topics.clone());
+    let end = args.within.map(|within| Instant::now() + within);
     let drained = publish(config, args.within)?;
     if drained.was_ended {
         let left = drained.left;
+        if args.json {
+            output::line(End { left, stayed: &[], inspection: &inspection }.json(&dir))?;
+        }
         return Err(anyhow!(
             "ended with {left} deliveries left in {}; nothing is lost: run it again, or start a bridge there",
             dir.display()
         ));
     }
-    let stayed = letters::send_all(&Disk::new(&dir)?, kafka, &topics)?;
-    finish(&dir, drained, &stayed, &inspection)
+    let stayed = letters::send_all(&Disk::new(&dir)?, kafka, &topics, end)?;
+    if args.json {
+        output::line(End { left: 0, stayed: &stayed, inspection: &inspection }.json(&dir))?;
+    }
+    finish(&dir, drained, &stayed, &inspection, args.json)
+}
+
+/// What is left behind.
+struct End<'a> {
+    left: u64,
+    stayed: &'a [(String, StaysError)],
+    inspection: &'a Inspection,
+}
+
+impl End<'_> {
+    fn is_whole(&self) -> bool {
+        let is_lost = !self.inspection.lost().is_empty() || self.inspection.is_end_lost();
+        self.left == 0 && self.stayed.is_empty() && !is_lost
+    }
+
+    /// One line; names and meanings are stable.
+    fn json(&self, dir: &Path) -> Value {
+        let stayed =
+            self.stayed.iter().map(|(name, why)| json!({"id": letters::short(name), "reason": why.to_string()}));
+        let lost = self.inspection.lost().into_iter().map(|positions| json!([positions.start, positions.end - 1]));
+        json!({
+            "dir": dir.display().to_string(),
+            "drained": self.is_whole(),
+            "left": self.left,
+            "dead_letters": stayed.collect::<Vec<_>>(),
+            "lost_positions": lost.collect::<Vec<_>>(),
+            "is_end_lost": self.inspection.is_end_lost(),
+            "quarantine_files": self.inspection.quarantine.count,
+        })
+    }
 }
 
 /// A folder that is no journal is left as it is.
 fn look(dir: &Path) -> anyhow::Result<Inspection> {
-    inspect(&Disk::read_only(dir), Depth::Summary).map_err(|error| {
+    inspect(&Disk::read_only(dir), Depth::Records).map_err(|error| {
         let dir = dir.display();
         anyhow!("there is no journal that can be read in {dir}: {error}; name the folder that holds `journal`")
     })
@@ -93,23 +139,35 @@ fn finish(
     drained: Drained,
     stayed: &[(String, StaysError)],
     inspection: &Inspection,
+    json: bool,
 ) -> anyhow::Result<ExitCode> {
+    let is_whole = End { left: drained.left, stayed, inspection }.is_whole();
     let dir = dir.display();
     for (name, why) in stayed {
         output::complain(&format!("dead letter {} stays: {why}", letters::short(name)));
     }
-    if drained.corrupt_bytes > 0 {
-        let bytes = drained.corrupt_bytes;
-        let what = "damaged bytes were found and are in quarantine (see the log); what they held is not on Kafka";
-        output::complain(&format!("{bytes} {what}"));
-    } else if inspection.quarantine.count > 0 {
+    let lost = inspection.lost();
+    let is_lost = !lost.is_empty() || inspection.is_end_lost();
+    for positions in &lost {
+        let (first, last) = (positions.start, positions.end - 1);
+        output::complain(&format!("damage has cost positions {first} to {last}, which are not on Kafka; see the log"));
+    }
+    if inspection.is_end_lost() {
+        output::complain("the newest segments are gone, and what they held may not be on Kafka; see the log");
+    }
+    if drained.corrupt_bytes > 0 && !is_lost {
+        output::complain("damage was found that has cost nothing: at worst, events went out again; see the log");
+    }
+    if inspection.quarantine.count > 0 {
         let count = inspection.quarantine.count;
         output::complain(&format!("{count} file(s) of earlier damage lie in {dir}/quarantine"));
     }
-    if !stayed.is_empty() || drained.corrupt_bytes > 0 {
+    if !is_whole {
         output::complain(&format!("everything else of {dir} is on Kafka; keep the folder"));
         return Ok(ExitCode::FAILURE);
     }
-    output::line(format_args!("drained: every event of {dir} is on Kafka, the folder may be removed"))?;
+    if !json {
+        output::line(format_args!("drained: every event of {dir} is on Kafka, the folder may be removed"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 
 use super::output;
+use super::settings::Settings;
 use crate::journal::OpenError;
 use crate::journal::inspect::{Depth, Inspection, inspect};
 use crate::journal::storage::Disk;
@@ -34,9 +35,9 @@ enum Command {
     Verify(Look),
     /// Say what became of events: received when, how large, and for each topic whether it has it.
     ///
-    /// settled: Kafka has confirmed it there, or it is a dead letter on its topic. waiting: not yet, or within the last
-    /// second, as the checkpoint is behind by that much. set aside: it lies in the folder of dead letters. unknown: the
-    /// settings name a topic that this journal knows nothing of. Exit code 1 where nothing is found.
+    /// settled: Kafka has confirmed it there or, set aside, on the topic of dead letters (`dead-letters list --topic`).
+    /// waiting: not yet, or within the last second, as the checkpoint is behind by that much. set aside: it lies in the
+    /// folder of dead letters. unknown: neither checkpoint nor folder can tell, and why. Exit code 1 where nothing is found.
     #[command(after_help = "\
 Examples:
   retell-bridge journal find /var/lib/retell-bridge --key call_0123456789abcdef
@@ -47,17 +48,23 @@ Examples:
 
 #[derive(clap::Args)]
 struct Look {
-    /// The folder that `journal.dir` names.
-    #[arg(value_name = "DIR", default_value = "/var/lib/retell-bridge")]
-    dir: PathBuf,
-    /// As JSON.
+    /// The folder of the journal; without it, what `journal.dir` says.
+    #[arg(value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// One line of JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 impl Look {
     fn at(&self, depth: Depth) -> anyhow::Result<Inspection> {
-        inspect(&Disk::read_only(&self.dir), depth).map_err(|error| unreadable(&self.dir, &error))
+        let dir = match &self.dir {
+            Some(dir) => dir.clone(),
+            None => self.settings.load_without_keys()?.config.journal_dir,
+        };
+        inspect(&Disk::read_only(&dir), depth).map_err(|error| unreadable(&dir, &error))
     }
 }
 
@@ -81,7 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let inspection = look.at(Depth::Summary)?;
             let text = || told::overview(&inspection);
             if look.json {
-                output::line(format_args!("{:#}", told::json(&inspection)))?
+                output::line(told::json(&inspection))?
             } else {
                 output::text(&text())?
             }
@@ -91,7 +98,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let inspection = look.at(Depth::Records)?;
             let text = || told::verdict(&inspection);
             if look.json {
-                output::line(format_args!("{:#}", told::json(&inspection)))?
+                output::line(told::json(&inspection))?
             } else {
                 output::text(&text())?
             }

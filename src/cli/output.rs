@@ -13,14 +13,21 @@ pub const COLUMNS: usize = 100;
 
 /// One line on stdout.
 pub fn line(text: impl Display) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{text}")
+    writeln!(io::stdout().lock(), "{text}").map_err(on_stdout)
 }
 
 /// Text as it is on stdout.
 pub fn text(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(on_stdout)
+}
+
+/// A disk that is full behind a redirection is not the journal's.
+fn on_stdout(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => error,
+        kind => io::Error::new(kind, format!("standard output: {error}")),
+    }
 }
 
 /// One line on stderr, `retell-bridge: …`.
@@ -55,10 +62,11 @@ pub fn size(bytes: u64) -> String {
 pub fn complain_of_damage(segment: u64, positions: &Range<u64>, what: &str) {
     let lost = match positions.end.saturating_sub(positions.start) {
         0 => String::new(),
-        1 => format!("; the event at position {} is lost", positions.start),
-        _ => format!("; the events at positions {} to {} are lost", positions.start, positions.end - 1),
+        1 => format!("; this copy of the event at position {} is lost", positions.start),
+        _ => format!("; these copies of the events at positions {} to {} are lost", positions.start, positions.end - 1),
     };
-    complain(&format!("damage in segment {segment}: {what}{lost}"));
+    let cure = if lost.is_empty() { "" } else { ": `journal verify` says whether Kafka has them" };
+    complain(&format!("damage in segment {segment}: {what}{lost}{cure}"));
 }
 
 /// The text without what looks like one of Retell's keys: one that was typed where a file or an address belongs is in

@@ -64,6 +64,9 @@ pub struct Args {
     /// Records per second, at most.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
+    /// One line of JSON at the end, also where Kafka refuses.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -87,7 +90,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.dry_run {
         let mut tally = Tally::default();
         pass.run(Position(0), &mut Road::Dry(&router), &mut tally, &mut |_| true)?;
-        output::text(&tally.plan())?;
+        if args.json {
+            output::line(tally.plan_json())?
+        } else {
+            output::text(&tally.plan())?
+        }
         return if args.all || tally.has_met_any() { Ok(code(&tally)) } else { Err(nothing_meant()) };
     }
     let producer = KafkaProducer::new(config.kafka, Vec::new())?;
@@ -97,7 +104,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn send(args: &Args, chosen: &Chosen, pass: &Pass<'_>, mut again: Again) -> anyhow::Result<ExitCode> {
     let run_id = run_id()?;
-    output::line(format_args!("run {run_id}"))?;
+    if !args.json {
+        output::line(format_args!("run {run_id}"))?;
+    }
     let is_ending = ending::at_signal()?;
     let bar = bar(pass, chosen);
     let (mut tally, mut from, mut is_alone, mut in_vain) = (Tally::default(), Position(0), false, 0);
@@ -124,9 +133,16 @@ fn send(args: &Args, chosen: &Chosen, pass: &Pass<'_>, mut again: Again) -> anyh
         (from, is_alone) = (at, true);
     };
     bar.finish_and_clear();
-    output::line(format_args!("{} records confirmed as replay:{run_id}{}", again.confirmed(), tally.left_alone()))?;
+    let confirmed = again.confirmed();
+    if args.json {
+        let mut end = tally.json(&run_id, confirmed);
+        end["go_on_from"] = ended.at().map(|at| at.0).into();
+        output::line(end)?;
+    } else {
+        output::line(format_args!("{confirmed} records confirmed as replay:{run_id}{}", tally.left_alone()))?;
+    }
     match ended {
-        Ended::Done if !args.all && again.confirmed() == 0 && !tally.has_met_any() => Err(nothing_meant()),
+        Ended::Done if !args.all && confirmed == 0 && !tally.has_met_any() => Err(nothing_meant()),
         Ended::Done => Ok(code(&tally)),
         Ended::Interrupted { at } => Err(anyhow!("ended by a signal; go on with {}", go_on(at, chosen))),
         Ended::Refused { at, refused } => Err(anyhow!("{refused}; go on with {}", go_on(at, chosen))),

@@ -45,6 +45,9 @@ Examples:
         /// Name of the Kafka resource that Strimzi's resources belong to.
         #[arg(long, value_name = "NAME", required_if_eq("format", "strimzi"))]
         cluster: Option<String>,
+        /// One line of JSON for each topic that lacks something.
+        #[arg(long, conflicts_with_all = ["format", "cluster"])]
+        json: bool,
     },
     /// Make the topics that are missing and raise record limits that are too small.
     #[command(after_help = "Example:\n  retell-bridge topics apply --config config.yaml")]
@@ -55,23 +58,26 @@ Examples:
         /// partition, and its events change their order.
         #[arg(long)]
         change_key_order: bool,
+        /// One line of JSON for each topic that lacked something.
+        #[arg(long)]
+        json: bool,
     },
 }
 
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
-        Command::Plan { settings, format, cluster } => {
+        Command::Plan { settings, format, cluster, json } => {
             let config = settings.load_without_keys()?.config;
             match (format, cluster) {
                 (Format::Strimzi, cluster) => strimzi(&config, cluster.as_deref().unwrap_or_default()),
                 (_, Some(_)) => Err(Usage("--cluster goes with --format strimzi alone; leave it out".into()).into()),
-                (Format::Text, None) => plan(&config),
+                (Format::Text, None) => plan(&config, *json),
                 (Format::Commands, None) => commands(&config),
             }
         }
-        Command::Apply { settings, change_key_order } => {
-            apply(&settings.load_without_keys()?.config, *change_key_order)
+        Command::Apply { settings, change_key_order, json } => {
+            apply(&settings.load_without_keys()?.config, *change_key_order, *json)
         }
     }
 }
@@ -88,11 +94,14 @@ fn commands(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn plan(config: &Config) -> anyhow::Result<ExitCode> {
+fn plan(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     let names = config.topics.lanes();
     let plans = topics::plan(&config.kafka, &names, &config.topics_shape)?;
     for plan in &plans {
-        output::line(lacking(plan))?;
+        if json { output::line(formats::json(plan, None))? } else { output::line(lacking(plan))? }
+    }
+    if json {
+        return Ok(ExitCode::SUCCESS);
     }
     let to_do = plans.iter().filter(|plan| plan.step.is_applied()).count();
     let close =
@@ -101,25 +110,27 @@ fn plan(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn apply(config: &Config, change_key_order: bool) -> anyhow::Result<ExitCode> {
+fn apply(config: &Config, change_key_order: bool, json: bool) -> anyhow::Result<ExitCode> {
     let names = config.topics.lanes();
     let shape = Shape { change_key_order, ..config.topics_shape.clone() };
     let mut failed = 0;
     let plans = topics::plan(&config.kafka, &names, &shape)?;
     for plan in &plans {
-        if !plan.step.is_applied() {
-            output::line(lacking(plan))?;
-            continue;
+        let applied = plan.step.is_applied().then(|| topics::apply(&config.kafka, plan));
+        // The others would wait as long.
+        if let Some(Err(error @ TopicsError::Silent { .. })) = applied {
+            return Err(error.into());
         }
-        match topics::apply(&config.kafka, plan) {
-            Ok(()) => output::line(done(plan))?,
-            // The others would wait as long.
-            Err(error @ TopicsError::Silent { .. }) => return Err(error.into()),
-            Err(error) => {
-                failed += 1;
-                output::complain(&error);
-            }
+        failed += usize::from(matches!(applied, Some(Err(_))));
+        match applied {
+            applied if json => output::line(formats::json(plan, applied.as_ref()))?,
+            None => output::line(lacking(plan))?,
+            Some(Ok(())) => output::line(done(plan))?,
+            Some(Err(error)) => output::complain(&error),
         }
+    }
+    if json {
+        return Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let applied = plans.iter().filter(|plan| plan.step.is_applied()).count() - failed;
     output::line(format_args!("{} topics: {applied} done, {failed} failed", names.len()))?;

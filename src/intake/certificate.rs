@@ -42,13 +42,15 @@ pub enum CertificateError {
     NotAPair,
     /// Since then, RFC 3339.
     Expired(String),
+    /// Before then, RFC 3339.
+    NotYet(String),
 }
 
 impl CertificateError {
     /// The setting that names the file at fault.
     pub fn file(&self) -> &'static str {
-        use CertificateError::{CertUnreadable, Expired, NoCertificate, NotACertificate};
-        let is_cert = matches!(self, CertUnreadable(_) | NoCertificate | NotACertificate | Expired(_));
+        use CertificateError::{CertUnreadable, Expired, NoCertificate, NotACertificate, NotYet};
+        let is_cert = matches!(self, CertUnreadable(_) | NoCertificate | NotACertificate | Expired(_) | NotYet(_));
         if is_cert { "tls.cert_file" } else { "tls.key_file" }
     }
 
@@ -64,6 +66,7 @@ impl CertificateError {
             }
             CertificateError::NotAPair => "is not the key of the first certificate in tls.cert_file".to_owned(),
             CertificateError::Expired(at) => format!("expired at {at}: no sender believes it"),
+            CertificateError::NotYet(at) => format!("is not valid before {at}: no sender believes it yet"),
         }
     }
 
@@ -75,6 +78,7 @@ impl CertificateError {
             | CertificateError::NotACertificate => "name the chain in PEM, the intake's own certificate first",
             CertificateError::NotAPair => "name the two files that were made together",
             CertificateError::Expired(_) => "renew it; the files are read again while the bridge runs",
+            CertificateError::NotYet(_) => "leave the one before it in place until then; is the clock right?",
             _ => "name the key in PEM, readable by this user, without a passphrase",
         }
     }
@@ -85,6 +89,8 @@ impl CertificateError {
 pub struct CertificateFacts {
     /// DNS names and addresses of the first certificate.
     pub names: Vec<String>,
+    /// Unix seconds.
+    pub begins_at: i64,
     /// Unix seconds.
     pub expires_at: i64,
 }
@@ -129,7 +135,12 @@ fn facts(certificate: &CertificateDer<'_>) -> Option<CertificateFacts> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let names = certificate.subject_alternative_name().ok().flatten();
     let names = names.map_or_else(Vec::new, |names| names.value.general_names.iter().filter_map(name).collect());
-    Some(CertificateFacts { names, expires_at: certificate.validity().not_after.timestamp() })
+    let validity = certificate.validity();
+    Some(CertificateFacts {
+        names,
+        begins_at: validity.not_before.timestamp(),
+        expires_at: validity.not_after.timestamp(),
+    })
 }
 
 fn name(name: &GeneralName<'_>) -> Option<String> {
@@ -157,14 +168,14 @@ impl ResolvesServerCert for InForce {
     }
 }
 
-/// The TLS settings, and what reads the files again. An expired pair is taken here, where there is no better one: who
-/// looks at it may be a proxy that does not mind. Later on it is not.
+/// The TLS settings, and what reads the files again. A pair that is over, or not valid yet, is taken here, where there is
+/// no better one: who looks at it may be a proxy that does not mind. Later on it is not.
 pub(super) fn open(files: TlsFiles, metrics: Arc<Metrics>) -> Result<(Arc<ServerConfig>, Reload), CertificateError> {
     let contents = read(&files);
     let pair = Pair::read(&contents)?;
     metrics.set_certificate_expiry(pair.facts.expires_at);
-    if let Err(expired) = pair.facts.still_valid() {
-        tracing::error!(problem = %expired, cure = expired.cure(), "the certificate of the intake is not valid any more");
+    if let Err(invalid) = pair.facts.still_valid() {
+        tracing::error!(problem = %invalid, cure = invalid.cure(), "the certificate of the intake is not valid now");
     }
     let in_force = Arc::new(InForce { pair: RwLock::new(pair.key) });
     let shown = Arc::clone(&in_force);
@@ -192,11 +203,15 @@ fn config(shown: Arc<InForce>) -> ServerConfig {
 }
 
 impl CertificateFacts {
-    /// How long it is valid from now on, or since when it is not.
+    /// How long it is valid from now on, or since or until when it is not.
     pub fn still_valid(&self) -> Result<Duration, CertificateError> {
-        let end = UNIX_EPOCH + Duration::from_secs(u64::try_from(self.expires_at).unwrap_or_default());
-        let expired = |_| CertificateError::Expired(humantime::format_rfc3339_seconds(end).to_string());
-        end.duration_since(SystemTime::now()).map_err(expired)
+        let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        let shown = |time| humantime::format_rfc3339_seconds(time).to_string();
+        let (begin, end, now) = (time(self.begins_at), time(self.expires_at), SystemTime::now());
+        if now < begin {
+            return Err(CertificateError::NotYet(shown(begin)));
+        }
+        end.duration_since(now).map_err(|_| CertificateError::Expired(shown(end)))
     }
 }
 

@@ -125,6 +125,18 @@ impl Inspection {
             && (self.checkpoint.is_some() || self.segments.is_empty())
     }
 
+    /// Positions that damage has cost before some lane was past them, in order; what all lanes had passed is on Kafka.
+    pub fn lost(&self) -> Vec<Range<u64>> {
+        let lanes = self.checkpoint.as_ref().map_or(&[][..], |checkpoint| &checkpoint.lanes);
+        let settled = lanes.iter().map(|lane| lane.position.0).min().unwrap_or_default();
+        let damaged = self.segments.iter().flat_map(|segment| &segment.damages).map(|damage| &damage.positions);
+        let mut lost: Vec<_> =
+            damaged.chain(&self.gaps).map(|positions| positions.start.max(settled)..positions.end).collect();
+        lost.retain(|positions| !positions.is_empty());
+        lost.sort_by_key(|positions| positions.start);
+        lost
+    }
+
     /// Records in segments.
     pub fn records(&self) -> u64 {
         self.segments.iter().map(|segment| segment.records).sum()

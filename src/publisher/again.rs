@@ -52,7 +52,7 @@ pub struct Target<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Nothing was sent to it.
-    #[error("there is no topic {0}: make it with `topics apply`, or name another one")]
+    #[error("there is no topic {0}: make it (`topics apply` makes those of the settings), or name another one")]
     Missing(String),
     /// Nothing was sent to it.
     #[error("topic {0} is forbidden to this user: grant Write on it")]
@@ -64,7 +64,9 @@ pub enum Refused {
     #[error("{0}")]
     Away(String),
     /// The topic's limit is below the record, or, unless records travel alone, below one of its batch.
-    #[error("topic {topic} does not take a record of this size: raise its max.message.bytes (`topics apply`)")]
+    #[error(
+        "topic {topic} does not take a record of this size: raise its max.message.bytes (`topics apply` does, for those of the settings)"
+    )]
     TooLarge { topic: String, position: Position },
     /// What is on its way may have been written. No topic is to blame: the client gives up all of them.
     #[error("the Kafka client gave up ({0}): run it again; if it stays, the brokers' log says why")]

@@ -12,7 +12,7 @@ use super::core::Core;
 use super::cursor::{Arrived, Content};
 use super::feed::token;
 use super::headers::{Address, Aside};
-use super::letter;
+use super::letter::{self, Letter};
 use super::window::Settled;
 use super::{Action, DeliveryError, SendError, TOO_LARGE, TopicState};
 
@@ -168,7 +168,7 @@ impl Core {
 
     fn keep(&self, slot: &Slot) -> Result<(), String> {
         let (topic, record) = (self.own_topic(slot), &slot.arrived.record);
-        (self.source.keep_dead_letter)(&letter::name(topic, record), &letter::encode(slot.reason, topic, record))
+        (self.source.keep_dead_letter)(&Letter::name(topic, record), &letter::encode(slot.reason, topic, record))
     }
 
     fn dead_letter_safe(&mut self, slot: Slot, kept: &'static str) {

@@ -33,6 +33,12 @@ pub struct Letter {
 }
 
 impl Letter {
+    /// The name of the file for `record` on its way to `topic`, without the ending.
+    pub fn name(topic: Option<&str>, record: &Record) -> String {
+        let topic = blake3::hash(topic.unwrap_or_default().as_bytes());
+        format!("{}-{:020}-{}", hex(&record.journal.0), record.position.0, hex(&topic.as_bytes()[..4]))
+    }
+
     /// The dead letter of a file's contents; `None` where they do not hold together or a newer release wrote them.
     pub fn decode(payload: Vec<u8>) -> Option<Letter> {
         let mut rest = Bytes::from(payload);
@@ -77,12 +83,6 @@ pub(super) fn encode(reason: &str, topic: Option<&str>, record: &Record) -> Vec<
     bytes
 }
 
-/// The name of its file, without the ending.
-pub(super) fn name(topic: Option<&str>, record: &Record) -> String {
-    let topic = blake3::hash(topic.unwrap_or_default().as_bytes());
-    format!("{}-{:020}-{}", hex(&record.journal.0), record.position.0, hex(&topic.as_bytes()[..4]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_name_tells_journal_and_position_and_differs_by_topic() {
-        let names = [Some("a"), Some("b"), None].map(|topic| name(topic, &record()));
+        let names = [Some("a"), Some("b"), None].map(|topic| Letter::name(topic, &record()));
         let start = format!("{}-00000000000000000007-", "ab".repeat(16));
         assert!(names.iter().all(|name| name.starts_with(&start)), "{names:?}");
         assert!(names[0] != names[1] && names[1] != names[2]);

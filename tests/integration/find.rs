@@ -118,7 +118,11 @@ fn damage_is_told_with_the_positions_that_it_costs_and_the_rest_is_found() {
     let before = files(&dir);
     let ran = find(&dir, &["--since", "1h", "--json"]);
     assert_eq!((ran.code, ran.lines().len()), (Some(0), 5), "{}", ran.stderr);
-    assert!(ran.stderr.contains("damage in segment 1") && ran.stderr.contains("position 1 is lost"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("damage in segment 1") && ran.stderr.contains("position 1 is lost: `journal verify`"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(files(&dir), before, "a look changes nothing");
 }
 

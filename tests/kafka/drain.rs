@@ -61,10 +61,50 @@ fn a_drain_that_gives_up_says_what_is_left_and_the_next_goes_on() {
     assert_eq!(locked.status.code(), Some(1));
     assert!(told(&locked).contains("another process has the journal open"), "{}", told(&locked));
     bridge.kill();
-    let output = drain(&bridge, &["--within", "2s"]);
+    let output = drain(&bridge, &["--within", "2s", "--json"]);
     assert_eq!(output.status.code(), Some(1));
+    let end: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
+    assert!(end["drained"] == false && end["left"].as_u64() >= Some(ledger.kept() as u64), "{end}");
     assert!(told(&output).contains("nothing is lost: run it again"), "{}", told(&output));
     let output = drain(&bridge, &["--set", &format!("kafka.brokers={}", kafka.brokers())]);
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     judge(&ledger, &kafka.read_all("given."), &Circumstances::default()).assert_clean();
+}
+
+#[test]
+fn a_checkpoint_that_is_missing_costs_nothing_and_is_told_by_each_command() {
+    let kafka = Kafka::shared();
+    let (mut bridge, ledger) = scene(kafka, "marks.");
+    bridge.kill();
+    let dir = bridge.journal_dir();
+    std::fs::remove_file(dir.join("journal/checkpoint")).expect("the test's folder can be written");
+    let dir = dir.to_str().expect("a plain name").to_owned();
+    let verified = run(&["journal", "verify", &dir], "", b"");
+    let says = "damage: the checkpoint is missing; nothing is lost, all that is retained would go out again";
+    assert!(verified.status.code() == Some(1) && told(&verified).contains(says), "{}", told(&verified));
+    let found = run(&["journal", "find", &dir, "--position", "1"], "", b"");
+    assert!(told(&found).contains("no checkpoint that can be read; the next start sends it"), "{}", told(&found));
+    let output = drain(&bridge, &["--set", &format!("kafka.brokers={}", kafka.brokers())]);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert!(told(&output).contains("damage was found that has cost nothing"), "{}", told(&output));
+    judge(&ledger, &kafka.read_all("marks."), &Circumstances::default()).assert_clean();
+}
+
+#[test]
+fn what_damage_has_cost_is_told_by_position_and_the_folder_is_to_be_kept() {
+    let kafka = Kafka::shared();
+    let (mut bridge, ledger) = scene(kafka, "rotten.");
+    bridge.stop_cleanly();
+    let segment = bridge.journal_dir().join(format!("journal/{:020}.segment", 1));
+    let mut bytes = std::fs::read(&segment).expect("the first segment is there");
+    bytes[4096 + 200] ^= 1;
+    std::fs::write(&segment, bytes).expect("the test's folder can be written");
+    let output = drain(&bridge, &["--set", &format!("kafka.brokers={}", kafka.brokers()), "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let end: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
+    assert_eq!((&end["lost_positions"], &end["left"]), (&serde_json::json!([[1, 1]]), &0.into()), "{end}");
+    for says in ["damage has cost positions 1 to 1, which are not on Kafka", "is on Kafka; keep the folder"] {
+        assert!(told(&output).contains(says), "{}", told(&output));
+    }
+    assert_eq!(kafka.read_all("rotten.").len(), ledger.kept() - 1);
 }

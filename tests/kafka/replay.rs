@@ -146,8 +146,10 @@ fn what_is_too_large_for_a_topic_is_told_and_passed_over_and_the_rest_arrives() 
     wait_settled(&bridge);
     // At five a second, a refusal falls between two records, and takes the client with it.
     for (topic, rate) in [("narrow.copy", "1000"), ("narrow.slow", "5")] {
-        let (code, told, said) = replay(&bridge, &["--all", "--to-topic", topic, "--rate", rate]);
+        let (code, told, said) = replay(&bridge, &["--all", "--to-topic", topic, "--rate", rate, "--json"]);
         assert_eq!(code, Some(1), "{told}{said}");
+        let end: serde_json::Value = serde_json::from_str(&told).expect("one line of JSON");
+        assert_eq!((&end["too_large"], &end["go_on_from"]), (&serde_json::json!([3, 6]), &().into()), "{end}");
         for at in [3, 6] {
             assert!(said.contains(&format!("position {at}: too large for topic {topic}, passed over")), "{said}");
         }

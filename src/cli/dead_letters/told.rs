@@ -77,16 +77,6 @@ pub fn total(count: u64, bytes: u64) -> String {
     format!("{count} dead letter(s), {}", output::size(bytes))
 }
 
-/// A line of a dry run.
-pub fn would_send(kept: &Kept, to_topic: Option<&str>) -> String {
-    let own = kept.letter.as_ref().and_then(|letter| letter.topic.as_deref());
-    let topic = to_topic.or(own).unwrap_or("the topics of its type");
-    match kept.letter {
-        Some(_) => format!("would send  {}  {topic}", short(&kept.name)),
-        None => format!("cannot read {}", short(&kept.name)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;

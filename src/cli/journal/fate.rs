@@ -27,6 +27,10 @@ pub enum Fate {
     Passed,
     /// The checkpoint has no lane of this name, or one that took something else, and not every lane is past it.
     Unknown,
+    /// There is no checkpoint that can be read.
+    Untold,
+    /// A dead letter of it lies in the folder and cannot be read.
+    Damaged,
 }
 
 /// A dead letter in the folder.
@@ -87,12 +91,20 @@ impl Fates {
         };
         let letters = self.letters.remove(&(record.position, record.journal.0)).unwrap_or_default();
         let mut lanes: Vec<LaneFate> = topics.into_iter().map(|topic| self.on(topic, record)).collect();
+        for lane in &mut lanes {
+            if self.damaged.contains(&Letter::name(Some(&lane.topic), record)) {
+                lane.fate = Fate::Damaged;
+            }
+        }
         for Kept { topic, reason, .. } in letters {
-            let topic = topic.unwrap_or_default();
-            let fate = Fate::DeadLetter(reason);
-            match lanes.iter_mut().find(|lane| lane.topic == topic) {
-                Some(lane) => lane.fate = fate,
-                None => lanes.push(LaneFate { topic, fate }),
+            let told = LaneFate { topic: topic.unwrap_or_default(), fate: Fate::DeadLetter(reason) };
+            let at = lanes.iter().position(|lane| lane.topic == told.topic);
+            // These settings may not be the bridge's own, and name the lane otherwise.
+            let may_be_its = |lane: &LaneFate| matches!(lane.fate, Fate::Passed | Fate::Unknown);
+            let at = at.or_else(|| lanes.iter().position(may_be_its));
+            match at {
+                Some(at) => lanes[at] = told,
+                None => lanes.push(told),
             }
         }
         lanes
@@ -109,7 +121,9 @@ impl Fates {
     fn on(&self, topic: usize, record: &Record) -> LaneFate {
         let name = self.router.topics()[topic].to_string();
         // Positions go on from one identity of a journal to the next, so that the checkpoint speaks of both.
-        let lanes = self.checkpoint.as_ref().map_or(&[][..], |checkpoint| &checkpoint.lanes);
+        let Some(InspectedCheckpoint { lanes, .. }) = &self.checkpoint else {
+            return LaneFate { topic: name, fate: Fate::Untold };
+        };
         let lane = lanes.iter().find(|lane| lane.topic == name);
         let is_passed = lanes.iter().all(|lane| record.position < lane.position);
         let fate = match lane.filter(|lane| lane.takes == self.router.takes(topic)) {
@@ -121,5 +135,56 @@ impl Fates {
             None => Fate::Unknown,
         };
         LaneFate { topic: name, fate }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::journal::JournalId;
+
+    const BODY: &[u8] = br#"{"event":"call_ended","call":{"call_id":"c"}}"#;
+    const TOPIC: &str = "retell.call_ended";
+
+    fn topics() -> Topics {
+        let types = crate::event::Kind::KNOWN.to_vec();
+        Topics { prefix: "retell.".into(), source_prefixes: [].into(), types, all: None, overrides: [].into() }
+    }
+
+    fn record() -> Record {
+        let event = Event::unsigned("default", 5, Bytes::from_static(BODY));
+        let payload = Bytes::from(event.encode().concat());
+        Record { position: Position(3), journal: JournalId([1; 16]), tag: [0; 16], received_at_ms: 5, payload }
+    }
+
+    fn fates(letter: Option<&str>, has_checkpoint: bool) -> Vec<Fate> {
+        let (folder, record) = (tempfile::tempdir().unwrap(), record());
+        std::fs::create_dir(folder.path().join("dead")).unwrap();
+        if let Some(letter) = letter {
+            let name = format!("dead/{}.dead", Letter::name(Some(TOPIC), &record));
+            std::fs::write(folder.path().join(name), letter).unwrap();
+        }
+        let checkpoint = has_checkpoint.then(|| InspectedCheckpoint {
+            identity: record.journal,
+            generation: 1,
+            synced_up_to: Position(9),
+            lanes: Vec::new(),
+        });
+        let fates = Fates::new(&topics(), &Disk::read_only(folder.path())).unwrap();
+        let event = Event::decode(record.payload.clone()).unwrap();
+        let peek = event.peek();
+        let lanes = fates.with_checkpoint(checkpoint).of(&record, Some(&(event, peek)));
+        lanes.into_iter().filter(|lane| lane.topic == TOPIC).map(|lane| lane.fate).collect()
+    }
+
+    #[test]
+    fn what_a_damaged_letter_or_a_missing_checkpoint_hides_is_unknown_and_never_settled() {
+        assert_eq!(fates(None, true), [Fate::Waiting]);
+        assert_eq!(fates(None, false), [Fate::Untold]);
+        for letter in ["garbage", ""] {
+            assert_eq!(fates(Some(letter), true), [Fate::Damaged]);
+        }
     }
 }

@@ -78,7 +78,7 @@ impl Fate {
             Fate::Settled | Fate::Passed => "settled",
             Fate::Waiting => "waiting",
             Fate::DeadLetter(_) => "set aside",
-            Fate::Unknown => "unknown",
+            Fate::Unknown | Fate::Untold | Fate::Damaged => "unknown",
         }
     }
 
@@ -96,6 +96,8 @@ impl Fate {
             Fate::DeadLetter(reason) => format!("  ({reason}; see dead-letters)"),
             Fate::Passed => "  (or by another name: every lane of the journal is past it)".to_owned(),
             Fate::Unknown => "  (no such lane; give the bridge's own --config)".to_owned(),
+            Fate::Untold => "  (no checkpoint that can be read; the next start sends it again)".to_owned(),
+            Fate::Damaged => "  (set aside, and its dead letter is damaged)".to_owned(),
         }
     }
 }

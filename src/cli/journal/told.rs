@@ -78,10 +78,17 @@ fn damage(inspection: &Inspection) -> Vec<String> {
         }
     }
     lines.extend(inspection.gaps.iter().map(|gap| format!("damage: no segment holds positions {}", range(gap))));
-    if inspection.broken_slots > 1 {
-        lines.push(
-            "damage: both slots of the checkpoint are broken; all that is retained would go out again".to_owned(),
-        );
+    if inspection.checkpoint.is_none() && !inspection.segments.is_empty() {
+        let what = match inspection.broken_slots {
+            0 => "the checkpoint is missing",
+            1 => "one slot of the checkpoint is broken, and the other one empty",
+            _ => "both slots of the checkpoint are broken",
+        };
+        lines.push(format!("damage: {what}; nothing is lost, all that is retained would go out again"));
+    }
+    if let Some(checkpoint) = inspection.checkpoint.as_ref().filter(|_| inspection.is_end_lost()) {
+        let synced = checkpoint.synced_up_to.0.saturating_sub(1);
+        lines.push(format!("damage: the checkpoint knows positions up to {synced}, and the segments end before"));
     }
     lines
 }

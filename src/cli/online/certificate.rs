@@ -40,6 +40,7 @@ mod tests {
     fn an_end_in_sight_is_a_warning_and_a_certificate_for_nobody_fails() {
         let facts = |names: &[&str]| CertificateFacts {
             names: names.iter().map(|name| (*name).into()).collect(),
+            begins_at: 0,
             expires_at: 0,
         };
         let days = |days: u64| Duration::from_secs(days * 24 * 3_600);

@@ -49,6 +49,16 @@ pub enum Ended {
     },
 }
 
+impl Ended {
+    /// From where to go on.
+    pub fn at(&self) -> Option<Position> {
+        match self {
+            Ended::Done => None,
+            Ended::Interrupted { at } | Ended::Refused { at, .. } => Some(*at),
+        }
+    }
+}
+
 impl Pass<'_> {
     /// Goes through, from `from` on. `goes_on` is asked at each record.
     pub fn run(

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::ops::Range;
 
+use serde_json::{Value, json};
+
 use crate::cli::output;
 use crate::journal::Position;
 
@@ -81,6 +83,24 @@ impl Tally {
         }
     }
 
+    /// The end of a run; names and meanings are stable.
+    pub fn json(&self, run_id: &str, confirmed: u64) -> Value {
+        json!({
+            "run": run_id,
+            "confirmed": confirmed,
+            "waiting": self.waiting,
+            "too_large": self.passed_over.iter().map(|(position, _)| position.0).collect::<BTreeSet<_>>(),
+            "unreadable": self.unreadable.iter().map(|position| position.0).collect::<Vec<_>>(),
+            "damaged_places": self.damaged.len(),
+        })
+    }
+
+    /// The same as [`Tally::plan`], as one line.
+    pub fn plan_json(&self) -> Value {
+        let topic = |(topic, (records, bytes)): (&String, &(u64, u64))| json!({"topic": topic, "records": records, "bytes": bytes});
+        json!({"would_send": self.planned.iter().map(topic).collect::<Vec<_>>(), "waiting": self.waiting})
+    }
+
     /// What would be sent, a line for each topic.
     pub fn plan(&self) -> String {
         let mut text = String::new();
@@ -109,6 +129,9 @@ mod tests {
         let expected =
             "        1     1.0 KiB  a\n        2     2.0 KiB  b\n        3     3.0 KiB  would be sent; 1 wait";
         assert!(plan.starts_with(expected), "{plan}");
+        let json = tally.plan_json();
+        assert_eq!(json["would_send"][1], json!({"topic": "b", "records": 2, "bytes": 2_048}));
+        assert_eq!(json["waiting"], 1);
     }
 
     #[test]

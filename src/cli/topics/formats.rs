@@ -1,4 +1,4 @@
-//! A plan for other tools: resources for Strimzi's topic operator, and commands of Kafka's own scripts. Pure.
+//! A plan for other tools: resources for Strimzi's topic operator, commands of Kafka's own scripts, JSON. Pure.
 //!
 //! In: names, the shape of new topics, a plan. Out: YAML, shell. Never happens: a name or value that the other tool would
 //! read as anything but text.
@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::kafka::topics::{Shape, Step, TopicPlan};
+use serde_json::{Value, json};
+
+use crate::kafka::topics::{Shape, Step, TopicPlan, TopicsError};
 
 /// Longest name of a Kubernetes resource.
 const RESOURCE_NAME_MAX: usize = 253;
@@ -112,6 +114,27 @@ fn shell(text: &str) -> String {
     }
 }
 
+/// One line about what a topic lacks, and what came of it where that was tried; names and meanings are stable.
+pub fn json(plan: &TopicPlan, applied: Option<&Result<(), TopicsError>>) -> Value {
+    let (step, from, to) = match &plan.step {
+        Step::Create { partitions, .. } => ("create", None, Some(*partitions)),
+        Step::RaiseLimit { from_bytes, to_bytes } => ("raise_limit", Some(*from_bytes), Some(*to_bytes)),
+        Step::AddPartitions { from, to, .. } => ("add_partitions", Some(*from), Some(*to)),
+        Step::LimitUnknown { needs_bytes } => ("limit_unknown", None, Some(*needs_bytes)),
+        Step::Forbidden => ("forbidden", None, None),
+    };
+    let error = applied.and_then(|applied| applied.as_ref().err()).map(ToString::to_string);
+    json!({
+        "topic": plan.topic,
+        "step": step,
+        "from": from,
+        "to": to,
+        "for_apply": plan.step.is_applied(),
+        "done": applied.map(Result::is_ok),
+        "error": error,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -172,5 +195,18 @@ mod tests {
         );
         assert!(lines[1].contains(r"--entity-name 'it'\''s' --add-config max.message.bytes=2"), "{}", lines[1]);
         assert!(lines[2].starts_with("# retell.call_started has 3 partitions"), "{}", lines[2]);
+    }
+
+    #[test]
+    fn each_topic_is_an_object_with_what_it_lacks_and_what_came_of_it() {
+        let step = Step::RaiseLimit { from_bytes: 5, to_bytes: 7 };
+        let plan = TopicPlan { topic: "retell.call_ended".into(), step };
+        let told = json(&plan, None);
+        assert_eq!((&told["step"], &told["from"], &told["to"]), (&"raise_limit".into(), &5.into(), &7.into()));
+        assert_eq!((&told["for_apply"], &told["done"], &told["error"]), (&true.into(), &Value::Null, &Value::Null));
+        assert_eq!(json(&plan, Some(&Ok(())))["done"], true);
+        let refused = Err(TopicsError::Silent { topic: "retell.call_ended".into() });
+        let told = json(&plan, Some(&refused));
+        assert!(told["done"] == false && told["error"].as_str().unwrap().contains("no answer in time"), "{told}");
     }
 }

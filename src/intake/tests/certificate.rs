@@ -6,8 +6,13 @@ use super::*;
 
 /// A certificate and its key, PEM.
 fn made(name: &str, end_year: i32) -> (String, String) {
+    valid(name, 1990, end_year)
+}
+
+fn valid(name: &str, begin_year: i32, end_year: i32) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec![name.to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    params.not_before = date_time_ymd(begin_year, 1, 1);
     params.not_after = date_time_ymd(end_year, 1, 1);
     (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
@@ -39,6 +44,10 @@ fn each_wrong_file_is_named_with_what_is_wrong_and_nothing_of_the_key() {
     assert_eq!(facts_of(&cert, &other_key).err(), Some(CertificateError::NotAPair));
     let expired = facts_of(&other, &other_key).unwrap().still_valid().unwrap_err();
     assert_eq!(expired.to_string(), "tls.cert_file expired at 2001-01-01T00:00:00Z: no sender believes it");
+    let (early, early_key) = valid("c.example", 2090, 2091);
+    let early = facts_of(&early, &early_key).unwrap().still_valid().unwrap_err();
+    let told = "tls.cert_file is not valid before 2090-01-01T00:00:00Z: no sender believes it yet";
+    assert_eq!(early.to_string(), told);
 }
 
 struct Scene {
@@ -84,11 +93,13 @@ fn a_new_pair_counts_once_both_files_are_there() {
 }
 
 #[test]
-fn an_expired_pair_does_not_take_the_place_of_a_valid_one() {
-    let mut scene = Scene::with(&made("a.example", 2040));
-    let (cert, key) = made("a.example", 2001);
-    scene.write("cert", &cert);
-    scene.write("key", &key);
-    assert_eq!((0..3).map(|_| scene.reload.look()).collect::<Vec<_>>(), [true, false, false]);
-    assert_eq!(scene.end_in_force(), "2208988800");
+fn a_pair_that_is_over_or_not_valid_yet_does_not_take_the_place_of_a_valid_one() {
+    for (begin_year, end_year) in [(1990, 2001), (2090, 2091)] {
+        let mut scene = Scene::with(&made("a.example", 2040));
+        let (cert, key) = valid("a.example", begin_year, end_year);
+        scene.write("cert", &cert);
+        scene.write("key", &key);
+        assert_eq!((0..3).map(|_| scene.reload.look()).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!(scene.end_in_force(), "2208988800");
+    }
 }
