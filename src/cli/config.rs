@@ -8,6 +8,7 @@ use crate::config;
 
 /// Check the settings, show them with where each came from, or print their JSON Schema.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  retell-bridge config check --config config.yaml --online")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,

@@ -26,6 +26,7 @@ use outcome::Outcome;
 
 /// List, show or send again what was set aside: too large for its topic, or invalid.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  retell-bridge dead-letters list --config config.yaml")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,

@@ -20,6 +20,7 @@ use crate::journal::storage::Disk;
 
 /// Look into a journal, also beside a running bridge; never writes.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  retell-bridge journal find --config config.yaml --key call_0123456789abcdef")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,

@@ -14,6 +14,7 @@ use crate::kafka::topics::{self, Shape, Step, TopicPlan, TopicsError};
 
 /// Say which topics are missing or too small for the largest body, or make and raise them.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  retell-bridge topics plan --config config.yaml")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,

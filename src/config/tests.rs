@@ -264,6 +264,10 @@ fn one_wrong_setting_is_one_line_that_says_what_is_right() {
             "kafka.properties_files.sasl.password: /dev/null is empty; put the value into it (from FILE)",
         ),
         (
+            "kafka: {properties_files: {sasl.password: /etc/passwd}}",
+            "kafka.properties_files.sasl.password: /etc/passwd holds several lines; keep the value's own line alone (from FILE)",
+        ),
+        (
             "kafka: {properties: {security.protocol: SSL, ssl.ca.location: /no/such.pem}}",
             "kafka.properties.ssl.ca.location: `/no/such.pem` cannot be read: No such file or directory (os error 2); name a \
              file that this user may read (from FILE)",

@@ -153,6 +153,10 @@ fn given(options: &Options) -> Result<BTreeMap<String, Given>, SettingsError> {
         if value.is_empty() {
             return Err(SettingsError { path, problem: format!("{} is empty; put the value into it", file.display()) });
         }
+        if value.contains('\n') && !name.ends_with(".pem") {
+            let problem = format!("{} holds several lines; keep the value's own line alone", file.display());
+            return Err(SettingsError { path, problem });
+        }
         given.insert(first_name(name), Given { path, value });
     }
     Ok(given)
