@@ -1,5 +1,6 @@
 //! What is done to bridge and broker, and how it is done.
 
+use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use crate::random::Random;
 
 use super::round::Scene;
 use super::world::World;
+
+/// How long the topics must not have grown before a killed bridge counts as silent.
+const STANDS_STILL: Duration = Duration::from_millis(700);
 
 /// One kind of trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,14 +95,16 @@ pub fn renewals(bridge: &Bridge) -> usize {
 /// What a killed bridge left on its disk, and on Kafka.
 pub fn look(world: &World, bridge: &Bridge, topics: &[String]) -> Cut {
     let consumer = world.kafka().consumer();
-    let mut cut = Cut { marks: marks(&bridge.journal_dir()), ..Cut::default() };
-    for topic in topics {
-        for partition in 0..super::round::PARTITIONS {
-            let (_, end) = world.kafka().ends(&consumer, topic, partition);
-            cut.ends.insert((topic.clone(), partition), end);
-        }
+    let ends = || -> HashMap<(String, i32), i64> {
+        let partitions = topics.iter().flat_map(|topic| (0..super::round::PARTITIONS).map(move |each| (topic, each)));
+        partitions.map(|(topic, each)| ((topic.clone(), each), world.kafka().ends(&consumer, topic, each).1)).collect()
+    };
+    // What the bridge had sent may still lie in a socket or in the broker's queue, and belongs to the life that is over.
+    let (mut before, mut now) = (HashMap::new(), ends());
+    while now != before {
+        thread::sleep(STANDS_STILL);
+        (before, now) = (now, ends());
     }
-    // Last, when its last lines have been read.
-    cut.renewals = renewals(bridge);
-    cut
+    // The log last, when its last lines have been read.
+    Cut { ends: now, marks: marks(&bridge.journal_dir()), renewals: renewals(bridge) }
 }
