@@ -18,9 +18,10 @@ pub struct Choice {
     /// Events with this key: a call_id or chat_id. May be repeated.
     #[arg(long = "key", value_name = "ID")]
     keys: Vec<String>,
-    /// The event with this id: its ce_id, or the X-Event-Id of its answer. May be repeated.
+    /// The event with this id: its ce_id, or the X-Event-Id of its answer; six digits of its start are enough, as `tail`
+    /// shows them. May be repeated.
     #[arg(long = "id", value_name = "HEX", value_parser = parse_id)]
-    event_ids: Vec<Identity>,
+    event_ids: Vec<IdStart>,
     /// Events of this type; `other`: of none that is known. May be repeated.
     #[arg(long = "type", value_name = "TYPE", value_parser = parse_kind)]
     kinds: Vec<Kind>,
@@ -101,7 +102,7 @@ impl Chosen {
             && (kinds.is_empty() || kinds.contains(&peek.kind()))
             && (sources.is_empty() || sources.iter().any(|source| source == event.source()))
             // Last: it takes a hash of the body.
-            && (event_ids.is_empty() || event_ids.contains(&event.identity(peek)))
+            && (event_ids.is_empty() || is_one_of(event_ids, event.identity(peek)))
     }
 
     /// Whether a record that is no readable event is meant: only where nothing is asked of its contents.
@@ -122,11 +123,23 @@ pub fn parse_kind(text: &str) -> Result<Kind, String> {
     Err(format!("no type that is known; did you mean {nearest}? All that are not known: other"))
 }
 
-fn parse_id(text: &str) -> Result<Identity, String> {
-    // The only other texts that are read as 128 bits have a sign or fewer digits.
-    let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let number = u128::from_str_radix(text, 16).ok().filter(|_| is_hex);
-    number.map(|number| Identity(number.to_be_bytes())).ok_or_else(|| "no id: they are 32 hex digits".to_owned())
+/// The start of an event's id, or all of it, as lower-case hex.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct IdStart(String);
+
+fn is_one_of(starts: &[IdStart], id: Identity) -> bool {
+    let id = id.to_string();
+    starts.iter().any(|start| id.starts_with(&start.0))
+}
+
+fn parse_id(text: &str) -> Result<IdStart, String> {
+    // As it is copied from a line of `tail`.
+    let digits = text.strip_suffix('…').unwrap_or(text);
+    let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match digits.len() {
+        6..=32 if is_hex => Ok(IdStart(digits.to_ascii_lowercase())),
+        _ => Err("no id: they are 32 hex digits, of which the first six are enough".to_owned()),
+    }
 }
 
 /// An age or a time in UTC, not in the future.
@@ -205,8 +218,9 @@ mod tests {
     fn an_event_is_chosen_by_its_id_as_it_is_shown() {
         let event = Event::unsigned("default", 5, Bytes::from_static(ENDED.as_bytes()));
         let id = event.identity(&event.peek()).to_string();
-        assert!(takes(&format!("--id {id}"), ENDED) && takes(&format!("--id {}", id.to_uppercase()), ENDED));
-        assert!(!takes(&format!("--id {id}"), NEW));
+        for shown in [id.as_str(), &id.to_uppercase(), &id[..6], &format!("{}…", &id[..6])] {
+            assert!(takes(&format!("--id {shown}"), ENDED) && !takes(&format!("--id {shown}"), NEW), "{shown}");
+        }
         assert!(!chosen(&format!("--id {id}")).unwrap().takes_unreadable());
     }
 
