@@ -149,6 +149,8 @@ for tests in deploy/prometheus/tests/*.yaml; do
 done
 check "alerts: words, runbook, metrics that exist, a firing and a quiet test each" python tests/deploy/alerts.py
 
+check "dashboard: Grafana's model, words, exactly the metrics that exist" python tests/deploy/dashboard.py "$scratch/dashboard.yaml"
+check "promtool: expressions of the dashboard" promtool check rules "$scratch/dashboard.yaml"
 check "image: hadolint" "$tools/venv/bin/hadolint" --failure-threshold info deploy/Dockerfile
 check "image: the dependency layer takes the manifest alone" manifest_alone
 check "compose: refuses to start without a key" compose_refuses_no_key

@@ -42,9 +42,21 @@ if pom.exists():
     tested = re.search(r"<kafka\.version>(.*)</kafka\.version>", pom.read_text())[1]
     expect(services["kafka"]["image"].endswith(f":{tested}"), f"the tests run Kafka {tested}, compose another")
 
+# What Grafana is told and what it is given.
+provisioning = pathlib.Path("deploy/grafana")
+(asked,) = yaml.safe_load((provisioning / "datasources.yaml").read_text())["datasources"]
+expect(asked["url"] == "http://prometheus:9090", "Grafana does not ask the Prometheus of the file")
+(provider,) = yaml.safe_load((provisioning / "dashboards.yaml").read_text())["providers"]
+given = {v["target"]: v["source"] for v in services["grafana"]["volumes"]}
+dashboard = f"{provider['options']['path']}/retell-bridge.json"
+expect(given.get(dashboard, "").endswith("helm/retell-bridge/files/dashboard.json"), "Grafana is not given the dashboard")
+home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+expect(home == dashboard, "Grafana does not begin with the dashboard")
+
 # What Prometheus is told and what it is given.
 config = yaml.safe_load(pathlib.Path("deploy/prometheus/prometheus.yml").read_text())
 (scrape,) = config["scrape_configs"]
+expect(asked["jsonData"]["timeInterval"] == config["global"]["scrape_interval"], "Grafana takes another step than the scrapes")
 expect(scrape["job_name"] == "retell-bridge", "the alerts look for the job retell-bridge")
 expect(scrape["static_configs"] == [{"targets": ["bridge:9464"]}], "Prometheus does not scrape the bridge")
 mounted = {v["target"] for v in services["prometheus"]["volumes"]}

@@ -5,6 +5,8 @@ that needs a change there breaks every installation.
 """
 
 import hashlib
+import json
+import pathlib
 import re
 import sys
 
@@ -36,6 +38,8 @@ container = pod["containers"][0]
 volumes = {volume["name"]: volume for volume in pod["volumes"]}
 mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
 selector = {"app.kubernetes.io/name": "retell-bridge", "app.kubernetes.io/instance": release}
+dashboards = [d for d in documents if d["kind"] == "ConfigMap" and d["metadata"]["name"].endswith("-dashboard")]
+documents = [d for d in documents if d not in dashboards]
 settings_text = only("ConfigMap")["data"]["config.yaml"]
 settings = yaml.safe_load(settings_text)
 
@@ -130,6 +134,10 @@ def settings_reach_the_bridge():
 
 def keys_come_from_files():
     expect("key_made_up" not in settings_text, "a key is in the ConfigMap")
+    file = json.loads(pathlib.Path("helm/retell-bridge/files/dashboard.json").read_text())
+    for dashboard in dashboards:
+        expect(json.loads(dashboard["data"]["retell-bridge.json"]) == file, "the ConfigMap's dashboard is another one")
+        expect(dashboard["metadata"]["labels"].get("grafana_dashboard") == "1", "Grafana's side-car does not find it")
     (source,) = volumes["keys"]["projected"]["sources"]
     files = {f"{mounts['keys']['mountPath']}/{item['path']}" for item in source["secret"]["items"]}
     wanted = {each["keys_file"] for each in settings["sources"].values()}

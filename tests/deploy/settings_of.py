@@ -14,7 +14,8 @@ import yaml
 file, folder = sys.argv[1], pathlib.Path(sys.argv[2])
 with open(file) as stream:
     documents = [document for document in yaml.safe_load_all(stream) if document]
-(text,) = [document["data"]["config.yaml"] for document in documents if document["kind"] == "ConfigMap"]
+config_maps = [document["data"] for document in documents if document["kind"] == "ConfigMap"]
+(text,) = [data["config.yaml"] for data in config_maps if "config.yaml" in data]
 (stateful_set,) = [document for document in documents if document["kind"] == "StatefulSet"]
 
 

