@@ -37,6 +37,7 @@ proofs: ## Build the proofs and the bridge that they try, and do nothing else.
 kafka: ## The tests against a real Apache Kafka, which they start themselves.
 	tests/tools/fetch-kafka.sh
 	tests/tools/fetch-sdks.sh
+	tests/tools/fetch.sh deploy
 	cargo test --test kafka -- --test-threads 4
 
 deploy: ## Check image, compose file, chart and alert rules with the real tools.

@@ -1,8 +1,8 @@
 //! Tests against a real Apache Kafka, from outside: the real binary, signed requests, records read back by Kafka's own
 //! Java consumer and by librdkafka, and a judge that holds every 2xx for a debt.
 //!
-//! Not part of a plain `cargo test`. Run `tests/tools/fetch-kafka.sh` and `tests/tools/fetch-sdks.sh`, then
-//! `cargo test --test kafka -- --test-threads 4`. A missing tool fails the test that needs it; nothing is skipped.
+//! Not part of a plain `cargo test`. Run `tests/tools/fetch-kafka.sh`, `tests/tools/fetch-sdks.sh` and
+//! `tests/tools/fetch.sh deploy` (for Prometheus), then `cargo test --test kafka -- --test-threads 4`. A missing tool fails the test that needs it; nothing is skipped.
 
 // First in the alphabet on purpose: tests start in this order, and it waits for two minutes.
 mod absent_topic;
@@ -23,3 +23,4 @@ mod sdks;
 mod secure;
 mod silence;
 mod unrecognized;
+mod watched;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches what tests/deploy.sh needs into .tools/: Helm 3 and 4, kubeconform with the Kubernetes schemas of the oldest and
-# the newest supported version, Docker Compose, hadolint, and promtool where the system has none. Nothing is installed
+# the newest supported version, Docker Compose, hadolint, and promtool with Prometheus where the system has none. Nothing is installed
 # outside .tools/, nothing needs root. Does nothing for what is there in the wanted version.
 set -euo pipefail
 
@@ -88,9 +88,9 @@ make_schemas() {
 }
 
 fetch_promtool() {
-    command -v promtool >/dev/null 2>&1 && return
+    command -v promtool >/dev/null 2>&1 && command -v prometheus >/dev/null 2>&1 && return
     [ -x "$tools/promtool/usr/bin/promtool" ] && return
-    say "promtool is not on PATH: unpacking it from Debian's package prometheus (once)"
+    say "promtool and prometheus are not both on PATH: unpacking them from Debian's package prometheus (once)"
     rm -rf "$tools/promtool" && mkdir -p "$tools/promtool"
     if ! (cd "$tools/promtool" && apt-get download prometheus >/dev/null && dpkg -x ./prometheus_*.deb . && rm ./*.deb) >&2; then
         rm -rf "$tools/promtool"

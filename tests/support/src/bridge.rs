@@ -141,6 +141,10 @@ impl Bridge {
         wait_until(PATIENCE, || self.is_ready().then_some(())).expect("the bridge becomes ready");
     }
 
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// One GET at the admin listener.
     pub fn ask(&self, path: &str) -> std::io::Result<Answer> {
         let answer = http::get(self.admin, path)?;

@@ -309,7 +309,7 @@ impl Drop for Kafka {
 }
 
 /// A port that nobody listens on, and that this process has not named before.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let spread = std::process::id().wrapping_mul(2_654_435_761) % (PORTS.end - PORTS.start);
     for _ in 0..1000 {
         let step = NEXT_PORT.fetch_add(1, Ordering::Relaxed) * 7;

@@ -49,6 +49,16 @@ pub fn python_sdk() -> Command {
     Command::new(fetched(".tools/sdk-python", "tests/tools/fetch-sdks.sh").join("bin/python"))
 }
 
+/// Prometheus: the system's where it has one, as `tests/tools/fetch-deploy.sh` goes by; else from the same package.
+pub fn prometheus() -> Command {
+    let fetched = root().join(".tools/promtool/usr/bin/prometheus");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let of_system = std::env::split_paths(&path).map(|folder| folder.join("prometheus")).find(|file| file.is_file());
+    let program = of_system.unwrap_or(fetched);
+    assert!(program.is_file(), "there is no Prometheus: run tests/tools/fetch.sh deploy first");
+    Command::new(program)
+}
+
 /// A new, empty folder for one test's files, on the disk that holds the target folder.
 ///
 /// Named after this process, so that what an interrupted run left can be told and removed.
