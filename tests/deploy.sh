@@ -83,9 +83,23 @@ bridge_takes() { # bridge_takes FILE
     env "${variables[@]}" cargo run --quiet -- config check --config "$scratch/settings/config.yaml"
 }
 
-kubeconform() { # kubeconform VERSION: everything rendered so far; the operator's kinds have no schema here, rendered.py knows them
-    "$tools/kubeconform/kubeconform" -strict -summary -skip ServiceMonitor,PrometheusRule \
+# Kinds of others, whose schemas Kubernetes does not have: tests/kubernetes.sh holds those that can be had to their own.
+foreign=ServiceMonitor,PodMonitor,PrometheusRule,HTTPRoute,HealthCheckPolicy,BackendConfig,KafkaTopic,KafkaUser
+kubeconform() { # kubeconform VERSION: everything rendered so far
+    "$tools/kubeconform/kubeconform" -strict -summary -skip "$foreign" \
         -schema-location "$tools/schemas/$1/{{ .ResourceKind }}{{ .KindSuffix }}.json" "$scratch"/rendered
+}
+
+chart_readme() {
+    cp -r "$chart" "$scratch/chart" && "$tools/helm-docs/helm-docs" --sort-values-order file -c "$scratch/chart" && diff "$chart/README.md" "$scratch/chart/README.md"
+}
+
+# The chart names the topics for Strimzi by rules of its own.
+strimzi_topics() {
+    python tests/deploy/settings_of.py "$scratch/rendered/strimzi-4.yaml" "$scratch/settings" >/dev/null &&
+        cargo run --quiet -- topics plan --format strimzi --cluster main --config "$scratch/settings/config.yaml" \
+            >"$scratch/planned.yaml" &&
+        python tests/deploy/same_topics.py "$scratch/planned.yaml" "$scratch/rendered/strimzi-4.yaml"
 }
 
 compose() { "$tools/venv/bin/docker-compose" -f docker-compose.yml "$@"; }
@@ -113,6 +127,8 @@ manifest_alone() {
 
 check "tool: Helm 3" runs v3. helm 3 version --short
 check "tool: Helm 4" runs v4. helm 4 version --short
+check "tool: helm-unittest" runs "helm unittest my-chart" "$tools/helm-unittest/helm-unittest" --help
+check "tool: helm-docs" runs "--chart-search-root" "$tools/helm-docs/helm-docs" --help
 check "tool: kubeconform" runs "Usage: " "$tools/kubeconform/kubeconform" -h
 check "tool: Docker Compose" runs v compose version
 check "tool: hadolint" runs "Haskell Dockerfile Linter" "$tools/venv/bin/hadolint" --version
@@ -138,7 +154,10 @@ done
 for version in "$tools"/schemas/*/; do
     check "kubeconform: Kubernetes $(basename "$version")" kubeconform "$(basename "$version")"
 done
+check "chart: unit tests" "$tools/helm-unittest/helm-unittest" --strict "$chart"
+check "chart: its README is made from values.yaml (\`make chart-readme\` does it)" chart_readme
 check "chart: a sentence for every value, the schema knows each" python tests/deploy/values.py "$chart"
+check "chart: Strimzi's topics are those of \`topics plan\`" strimzi_topics
 check "chart: its alerts are those of deploy/prometheus" \
     python tests/deploy/same_rules.py deploy/prometheus/rules/retell-bridge.yaml "$scratch"/rendered/monitoring-*.yaml
 
@@ -151,6 +170,8 @@ check "alerts: words, runbook, metrics that exist, a firing and a quiet test eac
 
 check "dashboard: Grafana's model, words, exactly the metrics that exist" python tests/deploy/dashboard.py "$scratch/dashboard.yaml"
 check "promtool: expressions of the dashboard" promtool check rules "$scratch/dashboard.yaml"
+check "release: actionlint" "$tools/actionlint/actionlint" .github/workflows/*.yaml
+check "release: the versions agree" tests/tools/release-version.sh "v$(sed -n 's/^version: //p' "$chart/Chart.yaml")"
 check "image: hadolint" "$tools/venv/bin/hadolint" --failure-threshold info deploy/Dockerfile
 check "image: the dependency layer takes the manifest alone" manifest_alone
 check "compose: refuses to start without a key" compose_refuses_no_key

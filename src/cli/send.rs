@@ -2,7 +2,7 @@
 //!
 //! In: types, a file or nothing (one whole call), a URL and the key. Out: one line for each event on stdout (type, size,
 //! status, latency, `X-Event-Id`), a summary for more than one round, and the reason with its cure on stderr. Exit 0 only
-//! when every event was answered 2xx.
+//! when every event was answered 2xx (and, with `--until-published`, is on Kafka).
 //!
 //! As Retell: a time-out of 10 s an attempt, up to 3 retries of anything but a 2xx. Retell does not document the pause
 //! between them nor whether a retry is signed afresh; here it is half a second, and **a retry keeps the signature of the
@@ -13,6 +13,7 @@
 mod belief;
 mod pace;
 mod post;
+mod published;
 mod report;
 
 use std::io::Read;
@@ -23,9 +24,9 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 
-use super::Usage;
 use super::key::KeyArgs;
 use super::samples::Talk;
+use super::{Usage, output};
 use crate::event::{Kind, Peek};
 
 pub use belief::Belief;
@@ -77,6 +78,8 @@ pub struct Args {
     key: KeyArgs,
     #[command(flatten)]
     belief: Belief,
+    #[command(flatten)]
+    until: published::Until,
     /// No line for each event, only the summary.
     #[arg(long, short)]
     quiet: bool,
@@ -91,8 +94,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let connections = args.connections.unwrap_or(if args.rate.is_some() { 64 } else { 1 });
     let pace = Pace { rate: args.rate, connections };
     let mut report = report::Report::new(args.quiet, args.count, rounds.events());
+    let watch = args.until.watch()?;
     pace::drive(&sender, rounds, pace, |sent| report.take(&sent))?;
-    report.finish(&args.url)
+    let answered = report.answered();
+    let code = report.finish(&args.url)?;
+    if let Some(watch) = watch.filter(|_| answered > 0) {
+        watch.wait(answered)?;
+        output::line("published")?;
+    }
+    Ok(code)
 }
 
 /// One event to be posted.

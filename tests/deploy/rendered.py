@@ -1,6 +1,6 @@
 """usage: rendered.py FILE RELEASE: what must hold of every rendering of the chart, whatever the values.
 
-First of all what an upgrade cannot change: claim template, service name and selector of the StatefulSet. A change here
+What a value does to one resource is in the chart's own unit tests. Here is, first of all, what an upgrade cannot change: claim template, service name and selector of the StatefulSet. A change here
 that needs a change there breaks every installation.
 """
 
@@ -23,8 +23,12 @@ def expect(condition, sentence):
         problems.append(sentence)
 
 
+def every(kind):
+    return [document for document in documents if document["kind"] == kind]
+
+
 def only(kind):
-    found = [document for document in documents if document["kind"] == kind]
+    found = every(kind)
     if len(found) != 1:
         sys.exit(f"{len(found)} of kind {kind}, there must be one")
     return found[0]
@@ -38,9 +42,8 @@ container = pod["containers"][0]
 volumes = {volume["name"]: volume for volume in pod["volumes"]}
 mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
 selector = {"app.kubernetes.io/name": "retell-bridge", "app.kubernetes.io/instance": release}
-dashboards = [d for d in documents if d["kind"] == "ConfigMap" and d["metadata"]["name"].endswith("-dashboard")]
-documents = [d for d in documents if d not in dashboards]
-settings_text = only("ConfigMap")["data"]["config.yaml"]
+dashboards = [d for d in every("ConfigMap") if d["metadata"]["name"].endswith("-dashboard")]
+(settings_text,) = [d["data"]["config.yaml"] for d in every("ConfigMap") if "config.yaml" in d["data"]]
 settings = yaml.safe_load(settings_text)
 
 
@@ -93,22 +96,90 @@ def services_find_the_pods():
     expect(only("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == selector, "the PDB does not select the pods")
 
 
+def every_pod():
+    """Name and spec of each pod that the chart makes: instances, Jobs, the test."""
+    for document in documents:
+        where = f"{document['kind']} {document['metadata']['name']}"
+        if document["kind"] == "Pod":
+            yield where, document["spec"]
+        elif document["kind"] in ("StatefulSet", "Job"):
+            yield where, document["spec"]["template"]["spec"]
+
+
 def pod_security_is_restricted():
-    outer, inner = pod["securityContext"], container["securityContext"]
-    expect(outer["runAsNonRoot"] is True and outer["runAsUser"] > 0, "the pod may run as root")
-    expect(outer["seccompProfile"] == {"type": "RuntimeDefault"}, "no seccomp profile")
-    expect(outer["fsGroup"] == outer["runAsGroup"], "the volume is not the pod's group's")
-    expect(inner["allowPrivilegeEscalation"] is False, "privileges may grow")
-    expect(inner["readOnlyRootFilesystem"] is True, "the root file system may be written")
-    expect(inner["capabilities"] == {"drop": ["ALL"]}, "capabilities are left")
-    for field in ("hostNetwork", "hostPID", "hostIPC"):
-        expect(field not in pod, f"{field} is set")
-    allowed = {"configMap", "projected", "secret", "emptyDir"}
-    expect(all(set(v) - {"name"} <= allowed for v in volumes.values()), "a volume of a kind that restricted forbids")
-    expect(pod["automountServiceAccountToken"] is False, "the pod gets a token")
     expect(only("ServiceAccount")["automountServiceAccountToken"] is False, "the service account hands out a token")
-    # Else a Service called retell-bridge puts RETELL_BRIDGE_PORT into the environment, where settings are read from.
-    expect(pod["enableServiceLinks"] is False, "other Services would show up among the settings")
+    for where, each in every_pod():
+        outer = each["securityContext"]
+        expect(outer["runAsNonRoot"] is True and outer["runAsUser"] > 0, f"{where}: the pod may run as root")
+        expect(outer["seccompProfile"] == {"type": "RuntimeDefault"}, f"{where}: no seccomp profile")
+        expect(outer["fsGroup"] == outer["runAsGroup"], f"{where}: the volume is not the pod's group's")
+        for inner in (container["securityContext"] for container in each["containers"]):
+            expect(inner["allowPrivilegeEscalation"] is False, f"{where}: privileges may grow")
+            expect(inner["readOnlyRootFilesystem"] is True, f"{where}: the root file system may be written")
+            expect(inner["capabilities"] == {"drop": ["ALL"]}, f"{where}: capabilities are left")
+        for field in ("hostNetwork", "hostPID", "hostIPC"):
+            expect(field not in each, f"{where}: {field} is set")
+        allowed = {"configMap", "projected", "secret", "emptyDir", "persistentVolumeClaim"}
+        kinds = {kind for volume in each["volumes"] for kind in set(volume) - {"name"}}
+        expect(kinds <= allowed, f"{where}: a volume of a kind that restricted forbids")
+        expect(each["automountServiceAccountToken"] is False, f"{where}: the pod gets a token")
+        # Else a Service called retell-bridge puts RETELL_BRIDGE_PORT into the environment, where settings are read from.
+        expect(each["enableServiceLinks"] is False, f"{where}: other Services would show up among the settings")
+
+
+def only_the_instances_are_selected():
+    """A Job's or the test's pod that had their labels would be sent events."""
+    for document in documents:
+        labels = document.get("metadata", {}).get("labels", {})
+        if document["kind"] == "Job":
+            labels = document["spec"]["template"]["metadata"]["labels"]
+        if document["kind"] in ("Job", "Pod"):
+            expect(not selector.items() <= labels.items(), f"the Services select {document['metadata']['name']}")
+
+
+def every_pod_finds_its_files():
+    names = {d["metadata"]["name"] for d in every("ConfigMap")}
+    for where, each in every_pod():
+        there = {volume["name"] for volume in each["volumes"]}
+        if "volumeClaimTemplates" in spec and each is pod:
+            there.add("journal")
+        for inner in each["containers"]:
+            mounted = {mount["name"]: mount["mountPath"] for mount in inner["volumeMounts"]}
+            expect(set(mounted) <= there, f"{where}: {sorted(set(mounted) - there)} is mounted and no volume")
+            for word in inner["args"]:
+                path = re.search(r"/etc/retell-bridge/\S*", word)
+                held = path is None or any(path[0].startswith(f"{at}/") for at in mounted.values())
+                expect(held, f"{where}: {word} is on no volume")
+        config = [volume["configMap"]["name"] for volume in each["volumes"] if volume["name"] == "config"]
+        expect(set(config) <= names, f"{where}: its ConfigMap is not the release's")
+
+
+def the_test_asks_every_instance():
+    (test,) = [d for d in every("Pod") if d["metadata"]["annotations"].get("helm.sh/hook") == "test"]
+    asked = [word for each in test["spec"]["containers"] for word in each["args"] if word.startswith("--until-published=")]
+    wanted = [f"--until-published=http://{name}-{n}.{name}-headless:9464" for n in range(spec["replicas"])]
+    expect(asked == wanted, f"the test asks {asked}")
+    paths = {each["path"] for each in settings["sources"].values()}
+    for word in (word for each in test["spec"]["containers"] for word in each["args"] if word.startswith("--url=")):
+        expect(word.removeprefix("--url=").startswith("https://" if "tls" in settings else "http://"), f"{word}: wrong scheme")
+        expect(any(word.endswith(path) for path in paths), f"{word} has no source's path")
+
+
+def the_ways_in_carry_the_sources_and_nothing_else():
+    paths = sorted(source["path"] for source in settings["sources"].values())
+    for ingress in every("Ingress"):
+        for rule in ingress["spec"]["rules"]:
+            found = sorted(each["path"] for each in rule["http"]["paths"])
+            expect(found == paths, f"the Ingress carries {found}")
+            for each in rule["http"]["paths"]:
+                expect(each["pathType"] == "Exact", "the Ingress carries more than the paths")
+                expect(each["backend"]["service"] == {"name": name, "port": {"name": "http"}}, "the Ingress goes elsewhere")
+    for route in every("HTTPRoute"):
+        (rule,) = route["spec"]["rules"]
+        found = sorted(each["path"]["value"] for each in rule["matches"])
+        expect(found == paths, f"the HTTPRoute carries {found}")
+        service = next(d for d in every("Service") if d["metadata"]["name"] == name)
+        expect(rule["backendRefs"] == [{"name": name, "port": service["spec"]["ports"][0]["port"]}], "the HTTPRoute goes elsewhere")
 
 
 def it_stops_in_time():
@@ -143,7 +214,7 @@ def keys_come_from_files():
     wanted = {each["keys_file"] for each in settings["sources"].values()}
     expect(files == wanted and wanted, f"the bridge reads {sorted(wanted)}, and is given {sorted(files)}")
     expect("subPath" not in mounts["keys"], "a changed Secret does not reach a subPath")
-    secrets = {d["metadata"]["name"]: set(d["data"]) for d in documents if d["kind"] == "Secret"}
+    secrets = {d["metadata"]["name"]: set(d["data"]) for d in every("Secret")}
     if secrets:
         expect(secrets == {source["secret"]["name"]: set(settings["sources"])}, "the Secret is not the one that is mounted")
 
@@ -182,7 +253,8 @@ def the_monitor_scrapes_every_instance_once():
 for fact in (
     fixed_for_ever, claims_are_kept, names_are_short_enough, services_find_the_pods, pod_security_is_restricted,
     it_stops_in_time, probes_ask_the_admin_port, settings_reach_the_bridge, keys_come_from_files,
-    certificates_and_passwords_come_from_files, the_monitor_scrapes_every_instance_once,
+    certificates_and_passwords_come_from_files, the_monitor_scrapes_every_instance_once, only_the_instances_are_selected,
+    every_pod_finds_its_files, the_test_asks_every_instance, the_ways_in_carry_the_sources_and_nothing_else,
 ):  # fmt: skip
     fact()
 if problems:

@@ -28,7 +28,7 @@ def certificate(pem, key):
 
 folder.mkdir(parents=True, exist_ok=True)
 certificate(folder / "certificate", folder / "key")
-for path in set(re.findall(r"/etc/retell-bridge/[^\s\"',]+", text)):
+for path in set(re.findall(r"/etc/(?:retell-bridge|ssl/company)/[^\s\"',]+", text)):
     file = folder / path.lstrip("/")
     file.parent.mkdir(parents=True, exist_ok=True)
     like = {".crt": folder / "certificate", ".key": folder / "key"}.get(file.suffix)

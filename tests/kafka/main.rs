@@ -23,4 +23,5 @@ mod sdks;
 mod secure;
 mod silence;
 mod unrecognized;
+mod until_published;
 mod watched;

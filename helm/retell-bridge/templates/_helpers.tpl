@@ -43,6 +43,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else if eq $unit "Mi" }}{{ $number }}{{ else }}{{ div $number 1024 }}{{ end }}
 {{- end }}
 
+{{- /* The same in KiB. */}}
+{{- define "retell-bridge.kibibytes" -}}
+{{- $number := regexFind "^[0-9]+" . | int64 }}
+{{- if hasSuffix "KiB" . }}{{ $number }}{{ else }}{{ mul (include "retell-bridge.mebibytes" .) 1024 }}{{ end }}
+{{- end }}
+
 {{- /* A time (90s, 2m) in seconds. The schema has made sure of the form. */}}
 {{- define "retell-bridge.seconds" -}}
 {{- $number := regexFind "^[0-9]+" . | int64 }}

@@ -45,6 +45,7 @@
 {{- fail (printf "persistence.size (%s) is too small for config.journal.size_max (%s): the claim must be at least 1.2 times as large." $.Values.persistence.size .) }}
 {{- end }}
 {{- end }}
+{{- include "retell-bridge.validateWays" . }}
 {{- $shutdown := .Values.config.shutdown }}
 {{- if ge (include "retell-bridge.seconds" $shutdown.delay | int64) (include "retell-bridge.seconds" $shutdown.deadline | int64) }}
 {{- fail (printf "config.shutdown.delay (%s) must be shorter than config.shutdown.deadline (%s): both count from the signal." $shutdown.delay $shutdown.deadline) }}

@@ -65,6 +65,11 @@ impl Report {
         output::line(line(sent))
     }
 
+    /// Events answered 2xx so far.
+    pub(super) fn answered(&self) -> u64 {
+        self.latencies.len() as u64 - self.failed
+    }
+
     fn show_progress(&mut self) {
         let due = self.told.is_none_or(|told| told.elapsed() >= PROGRESS_EVERY);
         if due && io::stderr().is_terminal() {
