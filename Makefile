@@ -1,9 +1,9 @@
 # The verbs of this project; `make help` lists them with their sentences.
 .DEFAULT_GOAL := help
-.PHONY: help dev test quick lint simulate prove prove-long proofs kafka deploy chart-readme tools licences
+.PHONY: help dev test quick lint simulate prove prove-long proofs kafka deploy test-kubernetes chart-readme tools licences
 
 help: ## Show this list.
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 dev: ## Run everything in one process on loopback: a broker, the bridge, signed samples (no TLS: up soon).
 	cargo run --no-default-features -- dev
@@ -43,6 +43,10 @@ kafka: ## The tests against a real Apache Kafka, which they start themselves.
 deploy: ## Check image, compose file, chart and alert rules with the real tools.
 	tests/tools/fetch.sh deploy
 	tests/deploy.sh
+
+test-kubernetes: ## The chart on a real Kubernetes control plane, under Helm 3 and 4; builds it first (20 minutes, once).
+	tests/tools/fetch.sh deploy control-plane
+	tests/kubernetes.sh
 
 chart-readme: ## Write the chart's README from its values and README.md.gotmpl.
 	tests/tools/fetch.sh deploy

@@ -16,30 +16,8 @@ export KUBECONFIG=/dev/null DOCKER_CONFIG="$scratch/docker" COMPOSE_DISABLE_ENV_
 unset RETELL_API_KEY COMPOSE_FILE COMPOSE_PROFILES COMPOSE_PROJECT_NAME
 PATH="$PATH:$tools/promtool/usr/bin"
 
-passed=0
-failed=0
-check() { # check WHAT COMMAND...: runs it, silent when it passes
-    local what="$1"
-    shift
-    if "$@" >"$scratch/output" 2>&1; then
-        passed=$((passed + 1))
-        echo "ok    $what"
-    else
-        failed=$((failed + 1))
-        echo "FAIL  $what"
-        sed 's/^/      /' "$scratch/output"
-    fi
-}
-
-runs() { # runs WORD COMMAND...: the tool is there, starts, and its version holds the word
-    local word="$1" output
-    shift
-    if ! output="$("$@" 2>&1)" || [[ "$output" != *"$word"* ]]; then
-        echo "$output"
-        echo "$1 is absent or not the one wanted ($word): run tests/tools/fetch.sh deploy"
-        return 1
-    fi
-}
+fetch="tests/tools/fetch.sh deploy"
+source tests/tools/check.sh
 python() { "$tools/venv/bin/python" "$@"; }
 helm() { # helm 3|4 ARGUMENTS...
     "$tools/helm$1/helm" "${@:2}"
@@ -179,6 +157,4 @@ export RETELL_API_KEY=key_made_up
 check "compose: config" compose config -q
 check "compose: loopback only, fixed images, health checks, start order" compose_facts
 
-echo
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+checked

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Builds what tests/kubernetes.sh needs into .tools/control-plane/: a real Kubernetes control plane (etcd, API server,
-# controller manager, scheduler), kwok for nodes and pods that only seem to run, and the Prometheus operator's
-# definitions. The go.mod files beside this one pin all of it. The first time takes some 20 minutes on two cores and 8 GB
+# controller manager, scheduler), kwok for nodes and pods that only seem to run, and the definitions of the Prometheus
+# operator's kinds and of the Gateway API's. The go.mod files beside this one pin all of it. The first time takes some 20 minutes on two cores and 8 GB
 # for Go's caches. Nothing is installed outside .tools/ and Go's caches, nothing needs root. Does nothing for what is there.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 bin="$(cd "$here/../.." && pwd)/.tools/control-plane"
 kubernetes=1.36.3
+gateway_api=sigs.k8s.io/gateway-api@v1.4.0
 kwok=sigs.k8s.io/kwok/cmd/kwok@v0.8.0
 
 say() { echo "fetch-control-plane: $*" >&2; }
@@ -48,6 +49,13 @@ operator_crds() {
         paths=github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1 output:dir="$bin/making-crds"
     mv "$bin/making-crds" "$bin/operator-crds"
 }
+gateway_crds() {
+    cd "$here/go/operator-crds"
+    go mod download "$gateway_api"
+    mkdir "$bin/making-gateway"
+    cp "$(go env GOMODCACHE)/$gateway_api"/config/crd/standard/*_httproutes.yaml "$bin/making-gateway/"
+    mv "$bin/making-gateway" "$bin/gateway-crds"
+}
 
 export CGO_ENABLED=0
 build etcd etcd
@@ -56,4 +64,5 @@ for component in kube-apiserver kube-controller-manager kube-scheduler; do
 done
 build kwok kwok
 build operator-crds operator_crds
+build gateway-crds gateway_crds
 echo "$wanted" >"$bin/stamp"

