@@ -88,22 +88,16 @@ pub fn run(config: &Config, as_json: bool) -> anyhow::Result<ExitCode> {
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// What was found of several things alike, once for all of them.
+/// What was found of several things alike, once for all of them, by name.
 fn together(checks: &[Check]) -> Vec<Check> {
-    let mut told: Vec<(&Check, usize)> = Vec::new();
+    let mut told: Vec<Check> = Vec::new();
     for check in checks {
-        let is_alike =
-            |(known, _): &&mut (&Check, usize)| Check { about: check.about.clone(), ..(*known).clone() } == *check;
-        match told.iter_mut().find(is_alike) {
-            Some((_, more)) => *more += 1,
-            None => told.push((check, 0)),
+        match told.iter_mut().find(|known| Check { about: check.about.clone(), ..(*known).clone() } == *check) {
+            Some(known) => known.about += &format!(", {}", check.about),
+            None => told.push(check.clone()),
         }
     }
-    let about = |check: &Check, more| match more {
-        0 => check.about.clone(),
-        _ => format!("{} and {more} more", check.about),
-    };
-    told.into_iter().map(|(check, more)| Check { about: about(check, more), ..check.clone() }).collect()
+    told
 }
 
 #[cfg(test)]
@@ -114,7 +108,7 @@ mod tests {
     fn what_is_found_of_several_topics_alike_is_told_once() {
         let missing = |about: &str| Check::new(Standing::Fail, about, "it is missing", "make it");
         let checks = [missing("a"), Check::ok("b", "well"), missing("c"), missing("d")];
-        assert_eq!(together(&checks), [missing("a and 2 more"), Check::ok("b", "well")]);
+        assert_eq!(together(&checks), [missing("a, c, d"), Check::ok("b", "well")]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 const LIMIT: &str = "max.message.bytes";
 const RETENTION: &str = "retention.ms";
+const CLEANUP: &str = "cleanup.policy";
 const ASK_FOR: Duration = Duration::from_secs(5);
 
 /// How new topics are made.
@@ -98,7 +99,7 @@ pub fn plan(options: &Options, topics: &[String], shape: &Shape) -> Result<Vec<T
         steps.push(TopicPlan { topic: topic.clone(), step });
     }
     let names: Vec<String> = there.iter().map(|(topic, _)| topic.clone()).collect();
-    let limits = numbers(&admin, &names, LIMIT);
+    let limits = values(&admin, &names, LIMIT);
     for (topic, from) in there {
         let limit = limit_step(limits.get(&topic).copied(), options.record_max_bytes());
         let (to, allowed) = (shape.partitions, shape.change_key_order);
@@ -137,9 +138,14 @@ pub fn retentions_ms(options: &Options, topics: &[String]) -> BTreeMap<String, i
     ask(options, topics, RETENTION)
 }
 
+/// The topics' `cleanup.policy`; what cannot be read is not there.
+pub fn cleanups(options: &Options, topics: &[String]) -> BTreeMap<String, String> {
+    ask(options, topics, CLEANUP)
+}
+
 fn ask<N: FromStr>(options: &Options, topics: &[String], name: &str) -> BTreeMap<String, N> {
     let admin = Admin::new(options, &Arc::new(Reach::new()));
-    admin.map_or_else(|_| BTreeMap::new(), |admin| numbers(&admin, topics, name))
+    admin.map_or_else(|_| BTreeMap::new(), |admin| values(&admin, topics, name))
 }
 
 /// A topic as Kafka tells it.
@@ -162,8 +168,8 @@ fn look(admin: &Admin, options: &Options, topic: &str) -> Result<Found, TopicsEr
     }
 }
 
-/// One setting by topic; what cannot be read, for want of a right or of an answer, is not there.
-fn numbers<N: FromStr>(admin: &Admin, topics: &[String], name: &str) -> BTreeMap<String, N> {
+/// One setting by topic, read as what is wanted; what cannot be read, for want of a right or of an answer, is not there.
+fn values<N: FromStr>(admin: &Admin, topics: &[String], name: &str) -> BTreeMap<String, N> {
     if topics.is_empty() {
         return BTreeMap::new();
     }

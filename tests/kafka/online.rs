@@ -42,10 +42,15 @@ fn a_kafka_that_has_all_topics_passes_and_what_one_lacks_is_named() {
     assert_eq!((lacks.code, lacks.standing("online.call_ended")), (Some(1), vec!["fail"]), "{:?}", lacks.lines);
     assert_eq!(lacks.standing("disk sync").len(), 1, "{:?}", lacks.lines);
 
-    kafka.create_topic("online.call_ended", 6, &[("max.message.bytes", "100000"), ("retention.ms", "3600000")]);
+    kafka.create_topic(
+        "online.call_ended",
+        6,
+        &[("max.message.bytes", "100000"), ("retention.ms", "3600000"), ("cleanup.policy", "compact,delete")],
+    );
     let narrow = check(&sets);
     assert_eq!(narrow.code, Some(0), "a warning is no failure: {:?}", narrow.lines);
-    assert_eq!(narrow.standing("online.call_ended"), ["warn", "warn"], "limit and retention: {:?}", narrow.lines);
+    let told = narrow.standing("online.call_ended");
+    assert_eq!(told, ["warn", "warn", "warn"], "limit, compaction, retention: {:?}", narrow.lines);
     assert_eq!(narrow.standing("kafka.properties.batch.size"), ["warn"]);
     assert_eq!(narrow.standing("kafka"), ["ok"]);
     assert_eq!(kafka.topics("online.").len(), 15, "asking makes none");

@@ -13,6 +13,8 @@ use crate::kafka::topics::{self, Step, TopicPlan};
 
 /// To one address of one broker.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// Of what librdkafka says about a trouble.
+const WORDS_MAX_BYTES: usize = 300;
 /// TLS and login included.
 const LOG_IN_WITHIN: Duration = Duration::from_secs(10);
 
@@ -34,6 +36,8 @@ pub fn checks(config: &Config) -> Vec<Check> {
         Err(error) => checks.push(Check::new(Standing::Fail, "topics", error.to_string(), "")),
     }
     checks.extend(batches(config, &names));
+    let cleanups = topics::cleanups(&config.kafka, &names);
+    checks.extend(cleanups.iter().filter_map(|(topic, cleanup)| compaction(topic, cleanup)));
     checks.extend(retention(config, &names));
     checks
 }
@@ -113,6 +117,16 @@ fn told_of_batches(topic: &str, limit: usize, batch_bytes: usize) -> Check {
     Check::new(Standing::Warn, "kafka.properties.batch.size", found, cure)
 }
 
+/// Every event of a call has the call as its key, so that compaction leaves one of them.
+fn compaction(topic: &str, cleanup: &str) -> Option<Check> {
+    let compacts = cleanup.split(',').any(|policy| policy.trim() == "compact");
+    let found =
+        format!("cleanup.policy is {cleanup}: Kafka keeps the newest record of each call and removes the others");
+    compacts.then(|| {
+        Check::new(Standing::Warn, topic, found, "set it to delete, unless one record a call is what you want")
+    })
+}
+
 /// Records carry the time of their receipt: one that waited longer than its topic keeps records goes as it arrives.
 fn retention(config: &Config, names: &[String]) -> Vec<Check> {
     let found: BTreeMap<String, i64> = topics::retentions_ms(&config.kafka, names);
@@ -126,10 +140,19 @@ fn retention(config: &Config, names: &[String]) -> Vec<Check> {
     short.map(tell).collect()
 }
 
-/// On one line, not longer than a screen is wide.
+/// On one line, without the time that it took, so that the same trouble reads the same. Cut between two words.
 fn shortened(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().take(200).collect()
+    let text = text.split(" (after ").next().unwrap_or_default();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if line.len() + word.len() > WORDS_MAX_BYTES {
+            line.push_str(" …");
+            break;
+        }
+        line.push_str(if line.is_empty() { "" } else { " " });
+        line.push_str(word);
+    }
+    line
 }
 
 #[cfg(test)]
@@ -150,6 +173,20 @@ mod tests {
             assert_eq!((checks[0].standing, checks[1].standing), (standing, Standing::Ok), "{checks:?}");
             assert!(!checks[0].cure.is_empty());
         }
+    }
+
+    #[test]
+    fn a_topic_that_keeps_one_record_a_call_is_told() {
+        for (cleanup, is_told) in [("delete", false), ("compact", true), ("compact,delete", true)] {
+            assert_eq!(compaction("a", cleanup).is_some(), is_told, "{cleanup}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_one_line_without_its_duration_and_ends_with_a_word() {
+        assert_eq!(shortened("refused:\n  who (after 308ms in state AUTH_REQ)"), "refused: who");
+        let long = shortened(&"word ".repeat(100));
+        assert!(long.ends_with("word …") && long.len() < 310, "{long}");
     }
 
     #[test]
