@@ -2,8 +2,9 @@
 //!
 //! In: the folder, Kafka's settings, the topics. Out: letters on their topics, a log line for each. When: at the start,
 //! once an hour, and within a minute of a limit that has grown, where the right DescribeConfigs lets it be read: limits are
-//! asked for at the start, so that a letter has one to be held against, and while letters lie there. Never happens: a lane that waits for this (a thread and a producer of its own); a letter whose topic the settings do not name;
-//! more than one body in memory at a time.
+//! asked for at the start, so that a letter has one to be held against, and while letters lie there. Never happens: a lane
+//! that waits for this (a thread and a producer of its own); a letter whose topic the settings do not name; more than one
+//! body in memory at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
