@@ -32,7 +32,7 @@ pub use layers::Inputs;
 pub use nearest::nearest;
 pub use shape::schema;
 pub use table::markdown;
-pub use units::key_trouble;
+pub use units::{Time, key_trouble};
 
 /// Version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

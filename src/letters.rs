@@ -4,10 +4,13 @@
 //! confirmed on its topic leaves the folder. Never happens: a letter removed before that; one that cannot be read removed
 //! at all.
 //!
-//! No lock is taken, so that a running bridge and a command may both send a letter: its name stands for one delivery, so
-//! whichever removes it has seen that delivery confirmed, and the second copy has the same `ce_id`.
+//! A running bridge and commands may be at it at once: each claims a letter, by a lock on its file, before it sends it, and
+//! passes over those that another one has. The lock goes with its process.
 
+mod due;
 mod retrying;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,7 +18,7 @@ use std::time::{Duration, Instant};
 pub use retrying::{Post, Retrying};
 
 use crate::event::Event;
-use crate::journal::storage::Disk;
+use crate::journal::storage::{Claim, Disk};
 use crate::journal::{DeadLetterError, Record, dead};
 use crate::kafka::{KafkaProducer, Options, SettingsError};
 use crate::publisher::{Again, DeliveryError, Letter, Refused, Router, Target, Topics};
@@ -36,6 +39,12 @@ pub enum StaysError {
     /// Nothing was sent, or not all of it was confirmed.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// Nothing was sent.
+    #[error("another command, or the bridge, is sending it now")]
+    Claimed,
+    /// Nothing was sent: each further try would have added a copy.
+    #[error("it was not sent, since its file could not be removed then: {0}; run this as the bridge's user")]
+    NotRemovable(io::Error),
     /// Nothing was sent.
     #[error("it is no event that this release can read; try it with the release that took it, or a newer one")]
     Unreadable,
@@ -100,14 +109,21 @@ pub fn is_meant(id: &str, name: &str) -> bool {
     id == name || id == short || short.split_once('-').is_some_and(|(position, _)| position == id)
 }
 
+/// Whether two letters are of one event, which went to two topics.
+pub fn is_same_event(name: &str, other: &str) -> bool {
+    let event = |name: &str| name.rsplit_once('-').map(|(event, _)| event.to_owned());
+    name == other || event(name).is_some_and(|own| event(other) == Some(own))
+}
+
 /// Sends a letter where it should have gone, or to `to`, and removes it once that is confirmed; the topics that have it.
-/// After a refusal the producer is another one, so that the next letter can be tried.
-pub fn send(again: &mut Again, disk: &Disk, kept: &Kept, to: Option<&str>) -> Result<Vec<String>, StaysError> {
+/// `None`: it was gone before. After a refusal the producer is another one, so that the next letter can be tried.
+pub fn send(again: &mut Again, disk: &Disk, kept: &Kept, to: Option<&str>) -> Result<Option<Vec<String>>, StaysError> {
     let letter = kept.letter.as_ref().ok_or(StaysError::Unreadable)?;
     let topics = match to {
         Some(to) => vec![to.to_owned()],
         None => targets(again, letter)?,
     };
+    let Some(_claim) = claim(disk, &kept.name)? else { return Ok(None) };
     match deliver(again, letter, &topics) {
         Err(refused) if refused.is_away() => return Err(refused.into()),
         Err(refused) => {
@@ -120,10 +136,23 @@ pub fn send(again: &mut Again, disk: &Disk, kept: &Kept, to: Option<&str>) -> Re
         Ok(()) => {}
     }
     match dead::remove(disk, &kept.name) {
-        Err(DeadLetterError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(topics),
-        Err(error) => Err(StaysError::NotRemoved(error)),
-        Ok(()) => Ok(topics),
+        Err(error) if !is_gone(&error) => Err(StaysError::NotRemoved(error)),
+        _ => Ok(Some(topics)),
     }
+}
+
+fn claim(disk: &Disk, name: &str) -> Result<Option<Claim>, StaysError> {
+    match dead::claim(disk, name) {
+        Ok(claim) => Ok(Some(claim)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(DeadLetterError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Err(StaysError::Claimed),
+        Err(DeadLetterError::Io(error)) => Err(StaysError::NotRemovable(error)),
+        Err(error) => Err(StaysError::NotRemovable(io::Error::other(error))),
+    }
+}
+
+fn is_gone(error: &DeadLetterError) -> bool {
+    matches!(error, DeadLetterError::Io(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
 fn deliver(again: &mut Again, letter: &Letter, topics: &[String]) -> Result<(), Refused> {
@@ -182,22 +211,4 @@ fn targets(again: &Again, letter: &Letter) -> Result<Vec<String>, StaysError> {
     let router = again.router();
     let route = router.route(event.source(), &event.peek());
     Ok(std::iter::once(route.own).chain(route.all).map(|topic| router.topics()[topic].to_string()).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_letter_is_meant_by_its_name_its_short_name_and_its_position() {
-        let name = format!("{}-00000000000000000017-9f3a01bc", "ab".repeat(16));
-        assert_eq!(short(&name), "17-9f3a01bc");
-        for id in [name.as_str(), "17-9f3a01bc", "17"] {
-            assert!(is_meant(id, &name), "{id}");
-        }
-        for id in ["1", "7", "17-", "9f3a01bc", ""] {
-            assert!(!is_meant(id, &name), "{id}");
-        }
-        assert_eq!(short("by hand"), "by hand");
-    }
 }

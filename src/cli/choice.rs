@@ -39,6 +39,9 @@ pub struct Choice {
     positions: Option<Positions>,
 }
 
+/// Every option of a choice, for what cannot go with one: `--all` beside a choice would say two things.
+pub const OPTIONS: [&str; 7] = ["keys", "event_ids", "kinds", "sources", "since", "until", "positions"];
+
 /// Unix milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub u64);
@@ -263,6 +266,14 @@ mod tests {
             assert!(error.contains(told), "{words}: {error}");
         }
     }
+
+    #[test]
+    fn every_option_of_a_choice_is_listed_by_name() {
+        let command = <Typed as clap::CommandFactory>::command();
+        let names: Vec<&str> = command.get_arguments().map(|each| each.get_id().as_str()).collect();
+        assert_eq!(names, OPTIONS);
+    }
+
     #[test]
     fn nothing_typed_is_everything_and_one_word_is_not() {
         assert!(Choice::default().is_everything());

@@ -6,6 +6,7 @@
 
 mod on_topic;
 mod outcome;
+mod retry;
 mod told;
 
 use std::path::PathBuf;
@@ -19,10 +20,8 @@ use super::settings::Settings;
 use super::{Usage, output};
 use crate::config::Config;
 use crate::journal::storage::Disk;
-use crate::kafka::KafkaProducer;
-use crate::letters::{self, Kept, StaysError};
-use crate::publisher::{Again, Router};
-use outcome::Outcome;
+use crate::letters::{self, Kept};
+use retry::Wanted;
 
 /// List, show or send again what was set aside: too large for its topic, or invalid.
 #[derive(clap::Args)]
@@ -74,8 +73,8 @@ Examples:
     },
     /// Send letters where they should have gone; those that Kafka confirms leave the folder.
     ///
-    /// Also beside a running bridge. What Kafka refuses again stays, and the exit code is 1. The records have the ce_id,
-    /// the headers and the timestamp that they would have had.
+    /// Also beside a running bridge: what one of them is sending, the other passes over. What Kafka refuses again stays, and
+    /// the exit code is 1. The records have the ce_id, the headers and the timestamp that they would have had.
     #[command(after_help = "\
 Examples:
   retell-bridge dead-letters retry 1234 --config config.yaml
@@ -86,7 +85,7 @@ Examples:
         #[arg(value_name = "ID")]
         ids: Vec<String>,
         /// All that lie in the folder.
-        #[arg(long, conflicts_with = "ids")]
+        #[arg(long, conflicts_with = "ids", conflicts_with_all = choice::OPTIONS)]
         all: bool,
         #[command(flatten)]
         choice: Choice,
@@ -149,6 +148,15 @@ impl Folder {
         })
     }
 
+    /// Bodies of two events in a row would be nobody's bytes.
+    fn only_one_event(&self, id: &str) -> anyhow::Result<()> {
+        let meant: Vec<&String> = self.names.iter().filter(|name| letters::is_meant(id, name)).collect();
+        match meant.iter().find(|name| !letters::is_same_event(name, meant[0])) {
+            Some(other) => Err(anyhow!("{id} is of several events: say which, {} or {other}", meant[0])),
+            None => Ok(()),
+        }
+    }
+
     fn nothing_meant(&self, id: &str) -> anyhow::Error {
         let dir = self.dir.display();
         anyhow!("no dead letter {id} in {dir}/dead, which holds {}; see `dead-letters list`", self.names.len())
@@ -170,7 +178,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
             let (chosen, to_topic) = (choice.check()?, to_topic.as_deref());
             let wanted = Wanted { ids, all: *all, chosen, to_topic, dry_run: *dry_run, json: *json };
-            retry(&place.open()?, &wanted)
+            retry::retry(&place.open()?, &wanted)
         }
     }
 }
@@ -202,94 +210,14 @@ fn show(folder: &Folder, id: &str, body: bool, json: bool) -> anyhow::Result<Exi
             return Err(anyhow!(letters::damage(&kept.name)));
         };
         if body {
-            output::raw_line(Opened::new(&letter.record).body())?;
-        } else if json {
-            output::line(told::json(&kept))?;
-        } else {
-            output::text(&told::everything(&kept))?;
+            // A second letter at the same place is the same event, for another topic.
+            folder.only_one_event(id)?;
+            output::bytes(Opened::new(&letter.record).body())?;
+            break;
         }
+        if json { output::line(told::json(&kept))? } else { output::text(&told::everything(&kept))? }
     }
     if seen == 0 { Err(folder.nothing_meant(id)) } else { Ok(ExitCode::SUCCESS) }
-}
-
-struct Wanted<'a> {
-    ids: &'a [String],
-    all: bool,
-    chosen: Chosen,
-    to_topic: Option<&'a str>,
-    dry_run: bool,
-    json: bool,
-}
-
-fn retry(folder: &Folder, wanted: &Wanted<'_>) -> anyhow::Result<ExitCode> {
-    for id in wanted.ids {
-        if !folder.names.iter().any(|name| letters::is_meant(id, name)) {
-            return Err(folder.nothing_meant(id));
-        }
-    }
-    let Config { kafka, topics, .. } = &folder.config;
-    let mut again = match wanted.dry_run {
-        true => None,
-        false => {
-            let producer = KafkaProducer::new(kafka.clone(), Vec::new())?;
-            Some(Again::new(Box::new(producer), Router::new(topics), letters::PATIENCE))
-        }
-    };
-    let disk = Disk::new(&folder.dir).with_context(|| format!("{} cannot be used", folder.dir.display()))?;
-    let (mut counts, mut met) = (Counts::default(), false);
-    let is_named = |name: &str| wanted.ids.is_empty() || wanted.ids.iter().any(|id| letters::is_meant(id, name));
-    for kept in folder.each(is_named) {
-        let kept = kept?;
-        if !is_chosen(&wanted.chosen, &kept) {
-            continue;
-        }
-        met = true;
-        let outcome = match &mut again {
-            None if kept.letter.is_some() => Outcome::WouldSend(wanted.to_topic),
-            None => Outcome::Stays(StaysError::Unreadable),
-            Some(_) if counts.is_away => Outcome::Stays(StaysError::NotTried),
-            Some(again) => match letters::send(again, &disk, &kept, wanted.to_topic) {
-                Ok(topics) => Outcome::Sent(topics),
-                Err(error) => Outcome::Stays(error),
-            },
-        };
-        counts.add(&outcome);
-        if wanted.json {
-            output::line(outcome.json(&kept))?;
-        } else if let Outcome::Stays(error) = &outcome {
-            output::complain(&format!("{} stays: {error}", letters::short(&kept.name)));
-        } else {
-            output::line(outcome.row(&kept))?;
-        }
-    }
-    if again.is_some() && !wanted.json {
-        output::line(format_args!("{} sent, {} stayed", counts.sent, counts.stayed))?;
-    }
-    if !met && !wanted.all {
-        return Err(anyhow!("no dead letter is meant by this choice; see `dead-letters list`"));
-    }
-    Ok(if counts.stayed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-#[derive(Default)]
-struct Counts {
-    sent: u64,
-    stayed: u64,
-    /// Kafka does not answer: no further letter is tried.
-    is_away: bool,
-}
-
-impl Counts {
-    fn add(&mut self, outcome: &Outcome<'_>) {
-        match outcome {
-            Outcome::WouldSend(_) => {}
-            Outcome::Sent(_) => self.sent += 1,
-            Outcome::Stays(error) => {
-                self.stayed += 1;
-                self.is_away |= error.ends_round();
-            }
-        }
-    }
 }
 
 /// What cannot be read is listed and tried where nothing is asked of its contents.

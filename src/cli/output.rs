@@ -1,7 +1,7 @@
 //! What a command prints: results to stdout, where a closed pipe is an ordinary end, and complaints to stderr.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -18,8 +18,7 @@ pub fn line(text: impl Display) -> io::Result<()> {
 
 /// Text as it is on stdout.
 pub fn text(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(on_stdout)
+    write(&[text.as_bytes()])
 }
 
 /// A disk that is full behind a redirection is not the journal's.
@@ -103,10 +102,19 @@ pub fn printable(text: &str, chars_max: usize) -> String {
 
 /// Bytes as they are on stdout, with a line break behind them.
 pub fn raw_line(bytes: &[u8]) -> io::Result<()> {
+    write(&[bytes, b"\n"])
+}
+
+/// Bytes as they are on stdout and nothing else, so that a signature over them holds; a terminal gets its line break.
+pub fn bytes(bytes: &[u8]) -> io::Result<()> {
+    let close: &[u8] = if io::stdout().is_terminal() && !bytes.ends_with(b"\n") { b"\n" } else { b"" };
+    write(&[bytes, close])
+}
+
+fn write(parts: &[&[u8]]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes)?;
-    out.write_all(b"\n")?;
-    out.flush()
+    let written = parts.iter().try_for_each(|part| out.write_all(part));
+    written.and_then(|()| out.flush()).map_err(on_stdout)
 }
 
 /// Unix milliseconds as RFC 3339 in UTC; `None` beyond the year 9999, of which there is no such text.

@@ -53,7 +53,7 @@ pub struct Args {
     #[command(flatten)]
     choice: Choice,
     /// All that the journal still holds.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = choice::OPTIONS)]
     all: bool,
     /// All of them to this topic, also those that their own topics do not have yet.
     #[arg(long, value_name = "TOPIC", value_parser = choice::parse_topic)]

@@ -7,6 +7,7 @@
 pub(super) mod line;
 
 use std::collections::BTreeSet;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,8 +29,8 @@ const ALL: &str = "all";
 /// Read the topics, one line a record, from now on; Ctrl-C ends it.
 ///
 /// Without TYPE all topics of the settings but `topics.all`. Needs the right Read on them and no group; commits nothing.
-/// A line: time of receipt in UTC, topic, partition/offset, size, begin of the ce_id, key, and why it is unrecognized or a
-/// dead letter. Partitions are read side by side: lines are in order within each.
+/// A line: time of receipt in UTC, topic, partition/offset, size, begin of the ce_id, why it is unrecognized or a dead
+/// letter, key; a terminal gets 100 columns of it. Partitions are read side by side: lines are in order within each.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -133,7 +134,8 @@ impl Args {
         } else if self.json {
             output::line(line::json(record))
         } else {
-            output::line(line::text(record, width))
+            let columns_max = std::io::stdout().is_terminal().then_some(output::COLUMNS);
+            output::line(line::text(record, width, columns_max))
         }
     }
 }

@@ -44,7 +44,7 @@ Examples:
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
         /// Name of the Kafka resource that Strimzi's resources belong to.
-        #[arg(long, value_name = "NAME", required_if_eq("format", "strimzi"))]
+        #[arg(long, value_name = "NAME", required_if_eq("format", "strimzi"), value_parser = formats::parse_cluster)]
         cluster: Option<String>,
         /// One line of JSON for each topic that lacks something.
         #[arg(long, conflicts_with_all = ["format", "cluster"])]

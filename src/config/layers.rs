@@ -120,12 +120,20 @@ fn read_flag(flag: &str, shape: &Shape, findings: &mut Findings) -> Option<Assig
     let Some((levels, secret)) = flag_levels(path, shape) else {
         let known = shape.paths();
         let meant = nearest_path(path, known.iter().map(String::as_str)).unwrap_or_default();
-        let cure = match path.trim().trim_end_matches('.') {
-            "" | "sources" => "write --set key=value, such as --set kafka.brokers=localhost:9092".to_owned(),
-            _ => format!("did you mean {meant}?"),
+        let group = path.trim().trim_end_matches('.');
+        let (problem, cure) = match shape_at(group, shape) {
+            _ if group.is_empty() => {
+                ("no such setting", "write --set key=value, such as --set kafka.brokers=localhost:9092".to_owned())
+            }
+            Some(Shape::Map(each)) if matches!(**each, Shape::Table(_)) => {
+                ("is a group of groups", format!("set one key of one of them: --set {group}.<name>.<key>=<value>"))
+            }
+            Some(Shape::Map(_)) => ("has entries of any name", format!("set one: --set {group}.<name>=<value>")),
+            Some(Shape::Table(_)) => ("is a group of settings", format!("set one: --set {group}.<key>=<value>")),
+            _ => ("no such setting", format!("did you mean {meant}?")),
         };
         let path = if path.trim().is_empty() { FLAG } else { path };
-        findings.add_from(path, "no such setting", cure, Some(FLAG.to_owned()));
+        findings.add_from(path, problem, cure, Some(FLAG.to_owned()));
         return None;
     };
     if secret {
@@ -135,6 +143,15 @@ fn read_flag(flag: &str, shape: &Shape, findings: &mut Findings) -> Option<Assig
         return None;
     }
     Some(Assignment { levels, value: value.to_owned(), origin: FLAG.to_owned() })
+}
+
+/// What stands at a path that is a group and takes no value itself.
+fn shape_at<'s>(path: &str, shape: &'s Shape) -> Option<&'s Shape> {
+    path.split('.').try_fold(shape, |at, name| match at {
+        Shape::Table(keys) => keys.get(name),
+        Shape::Map(each) if matches!(**each, Shape::Table(_)) => Some(each.as_ref()),
+        _ => None,
+    })
 }
 
 /// Levels of a dotted path, and whether its value is secret.

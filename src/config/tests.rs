@@ -455,3 +455,27 @@ fn the_admin_address_can_be_had_from_settings_that_do_not_hold() {
     let file = file(".yaml", "admin: {listen: '127.0.0.1:1'}\nlisten: nonsense");
     assert_eq!(super::admin_listen(&inputs(&[&file], &[])).unwrap().to_string(), "127.0.0.1:1");
 }
+
+#[test]
+fn a_flag_for_a_whole_group_says_how_one_entry_of_it_is_set() {
+    let set = |flag: &str| {
+        let inputs = Inputs { flags: vec![flag.to_owned()], ..inputs(&[], &[KEY]) };
+        Config::load(&inputs).map(|loaded| loaded.config).map_err(|errors| errors.to_string())
+    };
+    for (flag, told) in [
+        (
+            r#"topics.config={"retention.ms":"1"}"#,
+            "topics.config: has entries of any name; set one: --set topics.config.<name>=<value> (from --set)",
+        ),
+        ("kafka=x", "kafka: is a group of settings; set one: --set kafka.<key>=<value> (from --set)"),
+        (
+            "sources=x",
+            "sources: is a group of groups; set one key of one of them: --set sources.<name>.<key>=<value> (from --set)",
+        ),
+        ("kafka.brokers.=x", "kafka.brokers.: no such setting; did you mean kafka.brokers? (from --set)"),
+    ] {
+        assert_eq!(set(flag).err().as_deref(), Some(told));
+    }
+    let config = set("topics.config.retention.ms=1").unwrap();
+    assert_eq!(config.topics_shape.config["retention.ms"], "1");
+}

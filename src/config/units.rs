@@ -77,6 +77,14 @@ impl Time {
         Time { duration, text: Cow::Borrowed(text) }
     }
 
+    /// A duration as a setting may be written: in the largest unit that needs no fraction.
+    pub fn written(duration: Duration) -> String {
+        const UNITS: [(u128, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        let ms = duration.as_millis();
+        let unit = UNITS.into_iter().find(|(unit_ms, _)| ms > 0 && ms.is_multiple_of(*unit_ms));
+        unit.map_or_else(|| format!("{ms}ms"), |(unit_ms, name)| format!("{}{name}", ms / unit_ms))
+    }
+
     /// As a duration.
     pub fn duration(&self) -> Duration {
         self.duration
@@ -219,6 +227,14 @@ mod tests {
     fn a_value_is_shown_as_it_was_written() {
         assert_eq!(Time::parse("24h").unwrap().to_string(), "24h");
         assert_eq!(Time::parse("24h").unwrap().duration(), Duration::from_secs(86_400));
+    }
+
+    #[test]
+    fn a_duration_is_written_as_settings_take_it() {
+        for text in ["30d", "1d", "36h", "90m", "5s", "1500ms", "0ms"] {
+            assert_eq!(Time::written(Time::parse(text).unwrap().duration()), text);
+        }
+        assert_eq!(Time::written(Time::parse("24h").unwrap().duration()), "1d");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::frame::{self, FRAME_HEADER_BYTES, FrameHeader, Kind};
 use super::record::{self, RECORD_HEADER_BYTES};
-use super::storage::{Storage, read_full_at, write_all_at};
+use super::storage::{Claim, Disk, Storage, read_full_at, write_all_at};
 use super::{DeadLetterError, JournalId, Position};
 
 /// The folder.
@@ -70,6 +70,11 @@ pub fn read(storage: &dyn Storage, name: &str) -> Result<Vec<u8>, DeadLetterErro
     Ok(bytes[found.payload()].to_vec())
 }
 
+/// Keeps others from sending and removing one, for as long as the guard lives; see [`Disk::claim`] for the refusals.
+pub fn claim(disk: &Disk, name: &str) -> Result<Claim, DeadLetterError> {
+    Ok(disk.claim(&path(name, "dead")?)?)
+}
+
 /// Removes one; returns when that is durable.
 pub fn remove(storage: &dyn Storage, name: &str) -> Result<(), DeadLetterError> {
     storage.remove(&path(name, "dead")?)?;
@@ -113,7 +118,6 @@ fn encode(identity: JournalId, payload: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::storage::Disk;
 
     #[test]
     fn a_dead_letter_is_kept_once_listed_read_and_removed() {

@@ -10,7 +10,7 @@ use std::any::Any;
 use std::io;
 use std::path::Path;
 
-pub use disk::Disk;
+pub use disk::{Claim, Disk};
 
 /// A disk.
 pub trait Storage: Send + Sync {

@@ -1,15 +1,17 @@
 //! The running bridge sends letters again by itself: those that were too large for their topic, since a limit can be raised.
 //!
 //! In: the folder, Kafka's settings, the topics. Out: letters on their topics, a log line for each. When: at the start,
-//! once an hour, and within a minute of a limit that has grown, where the right DescribeConfigs lets it be read. Never
-//! happens: a lane that waits for this (a thread and a producer of its own); a letter whose topic the settings do not name;
-//! more than one body in memory at a time.
+//! once an hour, and within a minute of a limit that has grown, where the right DescribeConfigs lets it be read: limits are
+//! asked for at the start, so that a letter has one to be held against, and while letters lie there. Never happens: a lane
+//! that waits for this (a thread and a producer of its own); a letter whose topic the settings do not name; more than one
+//! body in memory at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::due::Tried;
 use super::{Kept, StaysError, names, read, send, short};
 use crate::journal::storage::Disk;
 use crate::kafka::{KafkaProducer, Options, topics};
@@ -18,8 +20,6 @@ use crate::publisher::{Again, Letter, Router, TOO_LARGE, Topics};
 
 /// How often the folder is looked at, and limits where it holds letters.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// How often a letter is tried of whose topic nothing is known to have changed.
-const TRY_EVERY: Duration = Duration::from_secs(3_600);
 /// How long Kafka may be silent.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -74,82 +74,68 @@ impl Over {
     }
 }
 
-/// What is known of a letter that was too large.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Tried {
-    topic: String,
-    at: Instant,
-    /// The topic's limit then; `None`: it could not be read.
-    limit_bytes: Option<usize>,
-}
-
-impl Tried {
-    fn is_due(&self, limit_bytes: Option<usize>, now: Instant) -> bool {
-        let has_grown = matches!((self.limit_bytes, limit_bytes), (Some(then), Some(now)) if now > then);
-        has_grown || now.duration_since(self.at) >= TRY_EVERY
-    }
-}
-
 struct Rounds {
     post: Post,
     disk: Disk,
     lanes: BTreeSet<String>,
     /// By name: `None` is a letter that is left alone.
     seen: BTreeMap<String, Option<Tried>>,
+    /// By topic, as far as looks have found them.
+    limits: BTreeMap<String, usize>,
 }
 
 impl Rounds {
     fn new(post: Post) -> Rounds {
         let disk = Disk::read_only(&post.dir);
         let lanes = post.topics.lanes().into_iter().collect();
-        Rounds { post, disk, lanes, seen: BTreeMap::new() }
+        Rounds { post, disk, lanes, seen: BTreeMap::new(), limits: BTreeMap::new() }
     }
 
     fn run(mut self, over: &Over) {
         let mut is_first = true;
         while !over.is_over() {
-            let (due, limits) = self.look(is_first);
+            let due = self.look(is_first);
             if !due.is_empty() {
-                self.try_again(&due, &limits, over);
+                self.try_again(&due, over);
             }
             is_first = false;
             over.sleep(LOOK_EVERY);
         }
     }
 
-    /// Names of the letters to try now, and the topics' limits.
-    fn look(&mut self, is_first: bool) -> (Vec<String>, BTreeMap<String, usize>) {
+    /// Names of the letters to try now.
+    fn look(&mut self, is_first: bool) -> Vec<String> {
         // A folder that cannot be listed now is looked at again in a minute; the journal's own work tells of the disk.
         let names = names(&self.disk).unwrap_or_default();
         self.seen.retain(|name, _| names.binary_search(name).is_ok());
-        if names.is_empty() {
-            return Default::default();
+        if names.is_empty() && !is_first {
+            return Vec::new();
         }
-        let limits = self.limits();
-        let now = Instant::now();
+        let (limits, now) = (self.limits(), Instant::now());
         let mut due = Vec::new();
         for name in names {
-            match self.seen.get(&name) {
-                None => {
-                    let tried = self.learn(&name, &limits, now);
-                    // One that came while the bridge runs has been refused just now.
-                    if is_first && tried.is_some() {
-                        due.push(name.clone());
-                    }
-                    self.seen.insert(name, tried);
-                }
-                Some(Some(tried)) if tried.is_due(limits.get(&tried.topic).copied(), now) => due.push(name),
-                Some(_) => {}
+            if !self.seen.contains_key(&name) {
+                self.seen.insert(name.clone(), self.learn(&name, now));
+            }
+            let Some(Some(tried)) = self.seen.get_mut(&name) else { continue };
+            let limit = limits.get(&tried.topic).copied();
+            // One that came while the bridge runs has been refused just now; what a start finds is tried.
+            if is_first || tried.is_due(limit, now) {
+                due.push(name);
+            } else {
+                tried.hold_against(limit);
             }
         }
-        (due, limits)
+        self.limits.extend(limits);
+        due
     }
 
     /// `None`: it is to be left alone.
-    fn learn(&self, name: &str, limits: &BTreeMap<String, usize>, now: Instant) -> Option<Tried> {
-        let Letter { reason, topic, .. } = read(&self.disk, name).ok().flatten()?.letter?;
+    fn learn(&self, name: &str, now: Instant) -> Option<Tried> {
+        let Letter { reason, topic, record } = read(&self.disk, name).ok().flatten()?.letter?;
         let topic = topic.filter(|topic| reason == TOO_LARGE && self.lanes.contains(topic))?;
-        Some(Tried { limit_bytes: limits.get(&topic).copied(), topic, at: now })
+        let before = self.limits.get(&topic).copied();
+        Some(Tried::refused(topic, record.payload.len(), before, now))
     }
 
     fn limits(&self) -> BTreeMap<String, usize> {
@@ -157,7 +143,7 @@ impl Rounds {
         topics::limits(&self.post.kafka, &lanes)
     }
 
-    fn try_again(&mut self, due: &[String], limits: &BTreeMap<String, usize>, over: &Over) {
+    fn try_again(&mut self, due: &[String], over: &Over) {
         let producer = match KafkaProducer::new(self.post.kafka.clone(), Vec::new()) {
             Ok(producer) => producer,
             Err(error) => return tracing::warn!(%error, "dead letters are not tried again"),
@@ -170,11 +156,16 @@ impl Rounds {
             if over.is_over() {
                 return;
             }
-            let sent = send(&mut again, &disk, &kept, None);
+            let sent = match send(&mut again, &disk, &kept, None) {
+                // A command is at it, and will tell. Should it fail, the next round tries.
+                Ok(None) | Err(StaysError::Claimed) => continue,
+                Ok(Some(topics)) => Ok(topics),
+                Err(error) => Err(error),
+            };
             let ends_round = sent.as_ref().is_err_and(StaysError::ends_round);
             self.tell(&kept, sent);
             if let Some(Some(tried)) = self.seen.get_mut(name) {
-                (tried.at, tried.limit_bytes) = (Instant::now(), limits.get(&tried.topic).copied());
+                tried.again(self.limits.get(&tried.topic).copied(), Instant::now());
             }
             if ends_round {
                 return;
@@ -193,23 +184,6 @@ impl Rounds {
                 tracing::info!(id, topic = topics.join(", "), bytes, "dead letter sent again, and confirmed");
             }
             Err(error) => tracing::warn!(id, bytes, %error, "dead letter stays in the folder"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_letter_is_due_when_its_topics_limit_has_grown_and_otherwise_after_an_hour() {
-        let at = Instant::now();
-        let tried = |limit_bytes| Tried { topic: "t".into(), at, limit_bytes };
-        let soon = at + Duration::from_secs(60);
-        assert!(tried(Some(100)).is_due(Some(101), soon));
-        for (then, now) in [(Some(100), Some(100)), (Some(100), Some(50)), (None, Some(100)), (Some(100), None)] {
-            assert!(!tried(then).is_due(now, soon), "{then:?} {now:?}");
-            assert!(tried(then).is_due(now, at + TRY_EVERY));
         }
     }
 }

@@ -8,6 +8,7 @@ mod drain;
 mod find;
 #[cfg(feature = "tls")]
 mod https;
+mod letters;
 mod limits;
 mod stop;
 mod vectors;

@@ -65,8 +65,8 @@ fn row(record: &TopicRecord) -> String {
     let kind = header("ce_type").trim_start_matches("com.retellai.").to_owned();
     let place = format!("{}/{}", record.partition, record.offset);
     let key = record.key.as_deref().map_or_else(|| "-".into(), String::from_utf8_lossy);
-    let (bytes, reason) = (record.value.len(), header("retell_reason"));
-    let first = format!("{} {place}  {received}  {kind}  {bytes} B  {reason}", record.topic);
+    let (size, reason) = (output::size(record.value.len() as u64), header("retell_reason"));
+    let first = format!("{} {place}  {received}  {kind}  {size}  {reason}", record.topic);
     format!("{first}\n  {}  {}\n", header("retell_topic"), printable(&key, 256))
 }
 
@@ -93,5 +93,7 @@ mod tests {
         let expected = "retell.dead_letter 0/12  2026-01-31T11:59:59.123Z  call_analyzed  5 B  too_large\n  \
                         retell.call_analyzed  call_1\n";
         assert_eq!(row(&record), expected);
+        let large = TopicRecord { value: vec![b'x'; 496_767], ..record };
+        assert!(row(&large).contains("  485.1 KiB  "), "as letters of the folder are told: {}", row(&large));
     }
 }

@@ -7,7 +7,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use super::{Check, Standing};
-use crate::config::Config;
+use crate::config::{Config, Time};
 use crate::kafka::checkup;
 use crate::kafka::topics::{self, Step, TopicPlan};
 
@@ -133,7 +133,7 @@ fn retention(config: &Config, names: &[String]) -> Vec<Check> {
     let kept_ms = i64::try_from(config.journal.retention.as_millis()).unwrap_or(i64::MAX);
     let short = found.into_iter().filter(|(_, ms)| *ms >= 0 && *ms < kept_ms);
     let tell = |(topic, ms): (String, i64)| {
-        let kept = humantime::format_duration(config.journal.retention);
+        let kept = Time::written(config.journal.retention);
         let found = format!("retention.ms is {ms}; what waits in the journal for longer is deleted as it arrives");
         Check::new(Standing::Warn, &topic, found, format!("raise it to journal.retention ({kept}) at least"))
     };

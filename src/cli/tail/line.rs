@@ -1,26 +1,49 @@
-//! A record of a topic as one line of text (at most 100 columns) or of JSON. Pure.
+//! A record of a topic as one line of text (on a terminal at most 100 columns) or of JSON. Pure.
 
 use serde_json::{Value, json};
 
-use crate::cli::output::{self, COLUMNS, printable, rfc3339};
+use crate::cli::output::{self, printable, rfc3339};
 use crate::kafka::consumer::TopicRecord;
 
 /// Of the `ce_id`; JSON has all of it.
 const ID_SHOWN_CHARS: usize = 6;
+/// The bridge's own reasons are half as long.
+const REASON_CHARS_MAX: usize = 40;
+/// The bridge's own keys are shorter.
+const KEY_CHARS_MAX: usize = 256;
 
-/// The topic takes `width` columns.
-pub fn text(record: &TopicRecord, width: usize) -> String {
+/// The topic takes `width` columns. `columns_max`: the key is cut there, and the begin of a topic that leaves the reason no
+/// room; without it both are whole, for whoever reads a pipe.
+pub fn text(record: &TopicRecord, width: usize, columns_max: Option<usize>) -> String {
+    let columns = columns_max.unwrap_or(usize::MAX);
     let time = time(record).map_or_else(|| format!("{:<15}", "-"), |time| short(&time));
     let place = format!("{}/{}", record.partition, record.offset);
     let size = output::size(record.value.len() as u64);
     let id = printable(record.header("ce_id").unwrap_or("-"), ID_SHOWN_CHARS);
-    let topic = printable(&record.topic, 249);
-    let head = format!("{time} {topic:<width$} {place:>7} {size:>8} {id:<7}");
+    let reason = record.header("retell_reason").map(|reason| format!(" {}", printable(reason, REASON_CHARS_MAX)));
+    let facts = format!("{place:>7} {size:>8} {id:<7}{}", reason.unwrap_or_default());
+    // Two blanks between them, and a blank and … for the key.
+    let room = columns.saturating_sub(time.chars().count() + facts.chars().count() + 4);
+    let topic = ending(&printable(&record.topic, 249), room);
+    let width = width.min(room);
+    let head = format!("{time} {topic:<width$} {facts}");
     let key = record.key.as_deref().map_or_else(|| "no key".into(), String::from_utf8_lossy);
-    let reason = record.header("retell_reason").map_or_else(String::new, |reason| format!("  {reason}"));
-    let room = COLUMNS.saturating_sub(head.chars().count() + 2);
-    let rest = printable(&format!("{key}{reason}"), room);
-    format!("{head} {rest}").chars().take(COLUMNS).collect::<String>().trim_end().to_owned()
+    let line = format!("{head} {}", printable(&key, KEY_CHARS_MAX));
+    if line.chars().count() <= columns {
+        return line;
+    }
+    line.chars().take(columns - 1).collect::<String>() + "…"
+}
+
+/// The end of a name that is longer: there it differs from others.
+fn ending(name: &str, chars_max: usize) -> String {
+    match name.chars().count() {
+        long if long > chars_max => {
+            let end: String = name.chars().skip(long + 1 - chars_max.max(1)).collect();
+            format!("…{end}")
+        }
+        _ => name.to_owned(),
+    }
 }
 
 /// Names and meanings are stable.
@@ -62,6 +85,7 @@ fn short(time: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::output::COLUMNS;
 
     fn record() -> TopicRecord {
         let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
@@ -83,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_record_is_one_line_of_100_columns_with_everything_that_finds_it_and_not_its_body() {
-        let line = text(&record(), 25);
+        let line = text(&record(), 25, Some(COLUMNS));
         let wanted =
             "01-31 11:59:59Z retell.transfer_cancelled 5/12345     22 B 012345… Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6";
         assert_eq!(line, wanted);
@@ -93,19 +117,28 @@ mod tests {
     #[test]
     fn what_is_long_or_would_steer_a_terminal_is_cut_and_escaped() {
         let hostile = TopicRecord { key: Some([b"\x1b[2J\n".to_vec(), vec![b'k'; 300]].concat()), ..record() };
-        let line = text(&hostile, 25);
+        let line = text(&hostile, 25, Some(COLUMNS));
         assert!(line.chars().count() <= COLUMNS && !line.contains(['\x1b', '\n']), "{line}");
         let bare = TopicRecord { key: None, headers: Vec::new(), timestamp_ms: Some(i64::MAX), ..record() };
-        assert!(text(&bare, 25).ends_with("no key"), "{}", text(&bare, 25));
+        assert!(text(&bare, 25, Some(COLUMNS)).ends_with("no key"), "{}", text(&bare, 25, Some(COLUMNS)));
         assert_eq!(json(&bare)["time"], Value::Null);
     }
 
     #[test]
-    fn why_it_is_unrecognized_stands_behind_the_key() {
+    fn why_it_is_unrecognized_stands_before_the_key_and_is_never_cut() {
         let mut record = record();
-        record.key = None;
+        record.topic = "retell.unrecognized".into();
+        record.key = Some(format!("call_{}", "9dbb07".repeat(6)).into());
         record.headers.push(("retell_reason".into(), b"unknown_type".to_vec()));
-        assert!(text(&record, 25).ends_with(" no key  unknown_type"));
+        let shown = text(&record, 25, Some(COLUMNS));
+        assert!(shown.contains(" 012345… unknown_type call_9dbb"), "{shown}");
+        assert!(shown.ends_with('…') && shown.chars().count() == COLUMNS, "{shown}");
+        let piped = text(&record, 25, None);
+        assert!(piped.ends_with(&format!(" unknown_type call_{}", "9dbb07".repeat(6))), "{piped}");
+        record.topic = format!("{}.unrecognized", "prefix".repeat(30));
+        let shown = text(&record, 193, Some(COLUMNS));
+        assert!(shown.contains("refix.unrecognized 5/12345 ") && shown.contains(" unknown_type"), "{shown}");
+        assert_eq!(shown.chars().count(), COLUMNS, "{shown}");
     }
 
     #[test]

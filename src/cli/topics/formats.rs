@@ -12,6 +12,19 @@ use crate::kafka::topics::{Shape, Step, TopicPlan, TopicsError};
 
 /// Longest name of a Kubernetes resource.
 const RESOURCE_NAME_MAX: usize = 253;
+/// Longest value of a label.
+const LABEL_BYTES_MAX: usize = 63;
+
+/// A name that Strimzi's label takes: that of a Kubernetes resource, within the 63 bytes of a label's value.
+pub fn parse_cluster(text: &str) -> Result<String, String> {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_part =
+        |part: &str| !part.is_empty() && part.bytes().all(is_inner) && !part.starts_with('-') && !part.ends_with('-');
+    if text.len() <= LABEL_BYTES_MAX && text.split('.').all(is_part) {
+        return Ok(text.to_owned());
+    }
+    Err("no name of a Kubernetes resource (a-z, 0-9, - and ., 63 at most)".into())
+}
 
 /// One `KafkaTopic` for each topic of the settings, whether or not Kafka has it (Strimzi 0.49 and later).
 pub fn strimzi(topics: &[String], shape: &Shape, record_max_bytes: usize, cluster: &str) -> String {
@@ -162,6 +175,16 @@ mod tests {
             (&read["spec"]["config"]["retention.ms"], &read["spec"]["replicas"]),
             (&"86400000".into(), &3.into())
         );
+    }
+
+    #[test]
+    fn a_cluster_whose_name_kubernetes_would_refuse_as_a_label_is_refused() {
+        for name in ["my-kafka", "a", "kafka.prod-1", &"a".repeat(63)] {
+            assert_eq!(parse_cluster(name).as_deref(), Ok(name));
+        }
+        for name in ["a\"b: c", "", "Main", "-a", "a-", "a..b", "a.-b", "a_b", "ä", &"a".repeat(64)] {
+            assert!(parse_cluster(name).is_err(), "{name}");
+        }
     }
 
     #[test]

@@ -6,10 +6,10 @@
 use std::any::Any;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock, statfs, statvfs};
+use rustix::fs::{Access, FlockOperation, access, flock, statfs, statvfs};
 
 use super::{Entry, File, Storage};
 
@@ -51,9 +51,34 @@ impl Disk {
         Disk { folder: folder.into(), read_only: true }
     }
 
+    /// Locks an existing file that this process may remove, for as long as the guard lives.
+    /// [`io::ErrorKind::WouldBlock`]: another one has it. [`io::ErrorKind::NotFound`]: it is gone.
+    pub fn claim(&self, path: &Path) -> io::Result<Claim> {
+        self.refuse_read_only()?;
+        let path = self.folder.join(path);
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        if let Some(folder) = path.parent() {
+            // Asked and not tried: a file made on trial would need room, which a full disk has not.
+            access(folder, Access::WRITE_OK | Access::EXEC_OK)?;
+        }
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        // Whoever had it between the two calls may have removed it.
+        let (own, named) = (file.metadata()?, std::fs::metadata(&path)?);
+        if (own.dev(), own.ino()) != (named.dev(), named.ino()) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Claim { _file: file })
+    }
+
     fn refuse_read_only(&self) -> io::Result<()> {
         if self.read_only { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
+}
+
+/// A file that is this process's alone; see [`Disk::claim`].
+#[derive(Debug)]
+pub struct Claim {
+    _file: std::fs::File,
 }
 
 impl Storage for Disk {
@@ -186,6 +211,21 @@ mod tests {
         assert_eq!(second.kind(), io::ErrorKind::WouldBlock);
         drop(guard);
         disk.lock(Path::new("lock")).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_claimed_by_one_at_a_time_and_not_once_it_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), b"x").unwrap();
+        let disk = Disk::new(folder.path()).unwrap();
+        let claim = disk.claim(Path::new("a")).unwrap();
+        assert_eq!(disk.claim(Path::new("a")).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(claim);
+        drop(disk.claim(Path::new("a")).unwrap());
+        disk.remove(Path::new("a")).unwrap();
+        assert_eq!(disk.claim(Path::new("a")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let read_only = Disk::read_only(folder.path()).claim(Path::new("a"));
+        assert_eq!(read_only.unwrap_err().kind(), io::ErrorKind::ReadOnlyFilesystem);
     }
 
     #[test]
