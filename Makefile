@@ -1,6 +1,6 @@
 # The verbs of this project; `make help` lists them with their sentences.
 .DEFAULT_GOAL := help
-.PHONY: help dev test quick lint simulate prove prove-long proofs kafka deploy test-kubernetes chart-readme tools licences
+.PHONY: help dev test quick lint simulate prove prove-long proofs kafka deploy test-kubernetes test-containers chart-readme tools licences
 
 help: ## Show this list.
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,11 @@ deploy: ## Check image, compose file, chart and alert rules with the real tools.
 test-kubernetes: ## The chart on a real Kubernetes control plane, under Helm 3 and 4; builds it first (20 minutes, once).
 	tests/tools/fetch.sh deploy control-plane
 	tests/kubernetes.sh
+
+test-containers: ## The image, built and run as Kubernetes would, and docker compose up; needs root and podman (15 minutes).
+	tests/tools/fetch-kafka.sh
+	tests/tools/fetch.sh deploy containers
+	tests/containers.sh
 
 chart-readme: ## Write the chart's README from its values and README.md.gotmpl.
 	tests/tools/fetch.sh deploy

@@ -90,7 +90,7 @@ compose_refuses_no_key() {
     grep -qF "export the key with the webhook badge" <<<"$output" || { echo "$output" && return 1; }
 }
 
-compose_facts() { compose config --format json >"$scratch/compose.json" && python tests/deploy/compose.py "$scratch/compose.json"; }
+compose_facts() { compose --profile sample config --format json >"$scratch/compose.json" && python tests/deploy/compose.py "$scratch/compose.json"; }
 
 # The image's dependency layer knows the manifest and empty sources: does cargo take them together? (Not with a member
 # of a workspace, say, that is not copied.)

@@ -96,8 +96,8 @@ api_server_takes_every_field() {
     }
     no_warning "$scratch/taken"
 }
-no_warning() { # no_warning FILE: Pod Security, an old API
-    if grep -i "warning" "$1"; then return 1; fi
+no_warning() { # no_warning FILE: Pod Security, an old API; Google's controller reads no other way to name its class
+    if grep -i "warning" "$1" | grep -v "kubernetes.io/ingress.class"; then return 1; fi
 }
 wait_flag() { [ "$h" = 3 ] && echo --wait || echo --wait=watcher; }
 change() { # change ARGUMENTS...: an upgrade, without a warning

@@ -25,12 +25,14 @@ for name, service in services.items():
         if volume["type"] == "bind":
             expect(pathlib.Path(volume["source"]).is_file(), f"{name}: {volume['source']} does not exist")
             expect(volume.get("read_only"), f"{name}: {volume['source']} can be written")
-    if name != "topics":
+    if name not in ("topics", "sender"):  # they do one thing and end
         expect("test" in service.get("healthcheck", {}), f"{name}: no health check")
 
 order = {name: {k: v["condition"] for k, v in s.get("depends_on", {}).items()} for name, s in services.items()}
 expect(order["topics"] == {"kafka": "service_healthy"}, "topics does not wait for Kafka")
 expect(order["bridge"] == {"topics": "service_completed_successfully"}, "bridge does not wait for the topics")
+expect(order["sender"] == {"bridge": "service_healthy"}, "sender does not wait for the bridge")
+expect(services["sender"]["profiles"] == ["sample"], "sender is not behind the profile sample")
 expect(services["topics"]["command"] == ["topics", "apply"], "topics does not run `topics apply`")
 expect(
     {v["target"] for v in services["bridge"]["volumes"] if v["type"] == "volume"} == {"/var/lib/retell-bridge"},

@@ -85,7 +85,8 @@ END
     start kube-controller-manager "${common[@]}" --secure-port "$(free_port)" --root-ca-file authority.crt \
         --service-account-private-key-file accounts.key --enable-hostpath-provisioner=true
     start kube-scheduler "${common[@]}" --secure-port "$(free_port)"
-    start kwok --config "$here/stages.yaml" --kubeconfig kubeconfig --manage-all-nodes=true \
+    # Leases: without them the controllers take the nodes for dead after a minute.
+    start kwok --node-lease-duration-seconds 40 --config "$here/stages.yaml" --kubeconfig kubeconfig --manage-all-nodes=true \
         --server-address "127.0.0.1:$(free_port)"
 }
 
