@@ -18,7 +18,7 @@ use support::process::wait_until;
 use support::settings::Settings;
 use support::tools;
 
-use super::hostile::{ABUSES, ALL_GROWTH_MAX_BYTES, Abuse, CONNECTIONS_MAX, Target};
+use super::hostile::{self, ABUSES, ALL_GROWTH_MAX_BYTES, Abuse, CONNECTIONS_MAX, Target};
 use super::ledger::Ledger;
 use super::{honest, percentile, watch};
 use crate::random::Random;
@@ -52,6 +52,7 @@ struct Stage<'a> {
     tries: AtomicU64,
     known: Mutex<BTreeMap<&'static str, (u64, u64)>>,
     seed: u64,
+    quiet_descriptors: u64,
 }
 
 /// Runs the round of one seed.
@@ -69,6 +70,7 @@ pub(super) fn run(seed: u64, tells: bool) -> Result<Outcome, String> {
         tries: AtomicU64::new(0),
         known: Mutex::default(),
         seed,
+        quiet_descriptors,
     };
     let (mut outcome, mut wrong) = (Outcome::default(), Vec::new());
     for abuse in &ABUSES {
@@ -110,6 +112,7 @@ impl Stage<'_> {
             Err(wrong) => return vec![wrong],
         };
         let target = Target {
+            name: abuse.name,
             address: self.bridge.intake_address(),
             source: self.source,
             ledger: &self.ledger,
@@ -158,6 +161,12 @@ impl Stage<'_> {
             );
         }
         let mut wrong = seen.complaints;
+        let open = seen.descriptors_high.saturating_sub(self.quiet_descriptors);
+        if open < abuse.connections_least {
+            let least = abuse.connections_least;
+            wrong
+                .push(format!("{}: {open} connections were open at most, fewer than {least} are no abuse", abuse.name));
+        }
         if growth_bytes > abuse.growth_max_bytes {
             let (grown, most) = (growth_bytes >> 20, abuse.growth_max_bytes >> 20);
             wrong.push(format!("{}: {grown} MiB more of memory, at most {most} MiB follow from settings", abuse.name));
@@ -169,7 +178,7 @@ impl Stage<'_> {
         wrong
     }
 
-    /// The bridge counts at least what was answered, and at most what was sent.
+    /// The bridge counts at least what was answered, and at most what was sent; and each kind was answered at all.
     fn refusals_that_differ(&self) -> Vec<String> {
         let metrics = self.bridge.metrics();
         let known = self.known.lock().expect("no holder panics");
@@ -179,7 +188,9 @@ impl Stage<'_> {
         let differs = |reason: &str, sent: u64, answered: u64| {
             counted(reason) < answered || (is_alone(reason) && counted(reason) > sent)
         };
-        let all = known.iter().filter(|(reason, (sent, answered))| differs(reason, *sent, *answered));
+        let counts = hostile::REASONS.map(|reason| (reason, known.get(reason).copied().unwrap_or_default()));
+        let all =
+            counts.iter().filter(|(reason, (sent, answered))| *answered == 0 || differs(reason, *sent, *answered));
         all.map(|(reason, (sent, answered))| {
             format!("{reason}: {sent} sent, {answered} answered, {} counted", counted(reason))
         })

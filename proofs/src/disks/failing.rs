@@ -36,7 +36,7 @@ pub fn prove(delay: Duration, nth: u64, has_kafka: bool, seed: u64) -> Result<u6
     }
     let ended = life.ended(ENDS_WITHIN);
     let (entries, slowest) = crowd.finish();
-    stage.deaths += 1;
+    stage.died(&ended)?;
     if ended.code() != Some(1) {
         return Err(format!("poisoned, and no exit with 1 within {ENDS_WITHIN:?} ({:?})", ended.status));
     }

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::crowd::Crowd;
+use super::slow::held_up;
 use super::trouble::SMALL;
 use super::volume::{Kind, Volume};
 use crate::syscalls::life::Life;
 use crate::syscalls::stage::{Program, Stage};
 use crate::syscalls::strace::Orders;
+use crate::syscalls::told::Told;
 
 /// Two spares, one segment at hand, and some that wait.
 const SMALL_DISK_BYTES: u64 = 6 << 20;
@@ -39,8 +41,7 @@ pub fn by_others(kind: Kind, program: Program, seed: u64) -> Result<u64, String>
     if !is_large {
         send_until_full(&mut stage, &mut life, Some(&volume))?;
     }
-    life.kill();
-    stage.deaths += 1;
+    stage.died(&life.kill())?;
     volume.fill()?;
     let mut life = start(&stage)?;
     volume.fill()?;
@@ -58,13 +59,14 @@ pub fn by_backlog(kind: Kind, seed: u64) -> Result<u64, String> {
     stage.mock.set_up(false)?;
     let mut life = start(&stage)?;
     send_until_full(&mut stage, &mut life, None)?;
-    life.kill();
-    stage.deaths += 1;
+    stage.died(&life.kill())?;
+    let told = Told::before_start(&stage)?;
     let mut life = start(&stage)?;
     send_until_full(&mut stage, &mut life, None)?;
     stage.mock.set_up(true)?;
     taken_again(&mut stage, &mut life)?;
     wait_published(&life)?;
+    told.compare(&stage, &life)?;
     end(stage, life)
 }
 
@@ -76,14 +78,15 @@ pub fn by_size_max(seed: u64) -> Result<u64, String> {
     let mut life = start(&stage)?;
     send_until_full(&mut stage, &mut life, None)?;
     within_size_max(&stage)?;
-    life.kill();
-    stage.deaths += 1;
+    stage.died(&life.kill())?;
+    let told = Told::before_start(&stage)?;
     let mut life = start(&stage)?;
     send_until_full(&mut stage, &mut life, None)?;
     within_size_max(&stage)?;
     stage.mock.set_up(true)?;
     taken_again(&mut stage, &mut life)?;
     wait_published(&life)?;
+    told.compare(&stage, &life)?;
     within_size_max(&stage)?;
     end(stage, life)
 }
@@ -94,7 +97,8 @@ pub fn and_slow(delay: Duration, seed: u64) -> Result<u64, String> {
     let mut stage = stage(SMALL, &volume.journal_dir(), seed)?;
     let mut life = start(&stage)?;
     send(&mut stage, &mut life, 4)?;
-    let _tracer = Orders::delay("fdatasync", delay, stage.folder.join("trace")).attach(life.pid())?;
+    let orders = Orders::delay("fdatasync", delay, stage.folder.join("trace"));
+    let _tracer = orders.attach(life.pid())?;
     volume.fill()?;
     let mut is_full = false;
     let end_at = Instant::now() + Duration::from_secs(90);
@@ -107,6 +111,7 @@ pub fn and_slow(delay: Duration, seed: u64) -> Result<u64, String> {
         volume.fill()?;
         is_full = life.has_said("journal full");
     }
+    held_up(&orders, 1)?;
     if !is_full {
         return Err("the disk never got full".to_owned());
     }
@@ -203,6 +208,7 @@ fn within_size_max(stage: &Stage) -> Result<(), String> {
 /// A clean stop, and the judge. How many answers were judged.
 pub fn end(mut stage: Stage, life: Life) -> Result<u64, String> {
     let ended = life.stop();
+    stage.is_over(&ended);
     if ended.code() != Some(0) {
         return Err(format!("no clean stop ({:?}):{}", ended.status, ended.last_lines()));
     }

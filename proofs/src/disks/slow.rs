@@ -20,6 +20,8 @@ const SENDERS: usize = 24;
 const BODY_BYTES: usize = 800_000;
 /// A ninth of what the senders bring at once.
 const IN_FLIGHT_BYTES: u64 = 2 << 20;
+/// Of the writer alone: in_flight_max makes nine batches of the crowd, and more.
+const DELAYED: usize = 3;
 /// Bodies, their copies in batch and queues, Kafka's share, and the allocator's: 19 MiB were measured, and 42 of a bridge
 /// that let all bodies in.
 const GROWTH_MAX_BYTES: u64 = 30 << 20;
@@ -30,8 +32,8 @@ pub fn prove(delay: Duration, seed: u64) -> Result<u64, String> {
     let mut life = start(&stage)?;
     send(&mut stage, &mut life, 8)?;
     let before = resident_bytes(&life)?;
-    // Three of each thread: the crowd must come through in the end.
-    let orders = Orders::delay_first("fdatasync", delay, 3, stage.folder.join("trace"));
+    // Of each thread: the crowd must come through in the end.
+    let orders = Orders::delay_first("fdatasync", delay, DELAYED as u64, stage.folder.join("trace"));
     let _tracer = orders.attach(life.pid())?;
     let events = (0..SENDERS).map(|_| stage.sized(BODY_BYTES)).collect();
     let patience = 4 * delay + Duration::from_secs(20);
@@ -60,7 +62,18 @@ pub fn prove(delay: Duration, seed: u64) -> Result<u64, String> {
             return Err(format!("refused: {was_refused}; {duplicates} late events were found as duplicates"));
         }
     }
+    held_up(&orders, DELAYED)?;
     end(stage, life)
+}
+
+/// A disk that nobody slowed down is a proof of nothing.
+pub fn held_up(orders: &Orders, least: usize) -> Result<(), String> {
+    let delays = orders.delays();
+    if delays >= least {
+        Ok(())
+    } else {
+        Err(format!("{delays} syncs were held up, at least {least} were meant to be"))
+    }
 }
 
 fn resident_bytes(life: &Life) -> Result<u64, String> {

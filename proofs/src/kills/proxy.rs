@@ -1,4 +1,5 @@
-//! Between bridge and broker: a TCP relay that can fall silent without closing, or cut its connections in the middle.
+//! Between bridge and broker: a TCP relay that can fall silent without closing, for a while or, on the connections of the
+//! time, for good; or cut its connections in the middle.
 //!
 //! In: where the broker listens. Out: a port of its own. Never happens: a byte changed, doubled or out of order on a
 //! connection; a silent relay keeps what it has and hands it on when it may speak again.
@@ -15,8 +16,10 @@ struct State {
     /// Where the broker listens; nobody is let in before it is known.
     target: Mutex<Option<SocketAddr>>,
     is_silent: AtomicBool,
-    /// Connections of an earlier generation are cut.
+    /// Connections of an earlier generation are cut, but for the forgotten ones.
     generation: AtomicU64,
+    /// On connections of an earlier generation than this nothing passes any more, and nobody is told.
+    forgotten_before: AtomicU64,
     is_over: AtomicBool,
 }
 
@@ -55,6 +58,17 @@ impl Proxy {
         self.state.is_silent.store(false, Ordering::Relaxed);
     }
 
+    /// Nothing passes for so long, and after that on new connections alone: the old ones stay open until a side gives up.
+    pub fn forget(&self, time: Duration) {
+        self.state.is_silent.store(true, Ordering::SeqCst);
+        thread::sleep(time);
+        // First of all, so that no connection is cut, or hands on what it held back.
+        let before = self.state.generation.load(Ordering::SeqCst) + 1;
+        self.state.forgotten_before.store(before, Ordering::SeqCst);
+        self.state.generation.store(before, Ordering::SeqCst);
+        self.state.is_silent.store(false, Ordering::SeqCst);
+    }
+
     /// Every connection ends where it is, in the middle of a message or not.
     pub fn cut(&self) {
         self.state.generation.fetch_add(1, Ordering::Relaxed);
@@ -84,24 +98,26 @@ fn relay_both(state: &Arc<State>, near: TcpStream) {
 
 /// Hands on until one side ends or the relay is cut.
 fn relay(state: &State, generation: u64, mut from: TcpStream, mut to: TcpStream) {
-    let is_cut = || state.generation.load(Ordering::Relaxed) != generation;
+    let is_forgotten = || generation < state.forgotten_before.load(Ordering::SeqCst);
+    let is_cut = || state.generation.load(Ordering::SeqCst) != generation && !is_forgotten();
+    let is_over = || state.is_over.load(Ordering::Relaxed) || is_cut();
     // Small pieces, so that a cut falls into the middle of a message.
     let mut bytes = [0; 4096];
     let _ = (from.set_read_timeout(Some(Duration::from_millis(20))), to.set_nodelay(true));
-    'relay: while !is_cut() {
+    'relay: while !is_over() {
         let length = match from.read(&mut bytes) {
             Ok(0) => break,
             Ok(length) => length,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
             Err(_) => break,
         };
-        while state.is_silent.load(Ordering::Relaxed) {
-            if is_cut() {
+        while state.is_silent.load(Ordering::SeqCst) {
+            if is_over() {
                 break 'relay;
             }
             thread::sleep(Duration::from_millis(5));
         }
-        if to.write_all(&bytes[..length]).is_err() {
+        if !is_forgotten() && to.write_all(&bytes[..length]).is_err() {
             break;
         }
     }

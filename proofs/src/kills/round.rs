@@ -4,29 +4,23 @@
 //! backlog is empty and the bridge has ended.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use support::bridge::Bridge;
-use support::events::{Maker, Source};
+use support::events::Source;
 use support::judge::aside::Aside;
-use support::judge::lives::{Life, Sampler, Usage};
-use support::judge::{Circumstances, Cut, judge_all};
+use support::judge::usage::Usage;
+use support::judge::{Circumstances, judge_all};
 use support::ledger::Ledger;
 use support::records::Record;
-use support::sender::send_all;
-use support::settings::Settings;
 
 use crate::random::Random;
 
 use super::load::Load;
+use super::scene::Scene;
 use super::trouble::{self, Trouble};
 use super::world::World;
 
 /// Of each topic.
 pub const PARTITIONS: i32 = 2;
-const DRAIN_WITHIN: Duration = Duration::from_secs(180);
 /// About twice what is used: 37 to 65 MiB; 58 to 68 for ten connections, a dozen files and Kafka's sockets.
 const BOUNDS: Usage = Usage { memory_bytes: 130 << 20, descriptors: 120 };
 
@@ -45,6 +39,8 @@ pub struct Outcome {
     pub rounds: u64,
     pub events: usize,
     pub troubles: BTreeMap<Trouble, u64>,
+    /// Lives whose metrics were compared with the truth.
+    pub lives: u64,
     /// For each kill of a bridge, how many records came again.
     pub repeated_after: Vec<usize>,
     pub usage: Usage,
@@ -55,45 +51,10 @@ impl Outcome {
         self.rounds += other.rounds;
         self.events += other.events;
         other.troubles.into_iter().for_each(|(kind, count)| *self.troubles.entry(kind).or_default() += count);
+        self.lives += other.lives;
         self.repeated_after.extend(other.repeated_after);
         self.usage.memory_bytes = self.usage.memory_bytes.max(other.usage.memory_bytes);
         self.usage.descriptors = self.usage.descriptors.max(other.usage.descriptors);
-    }
-}
-
-/// The bridge, and what its kills left.
-pub struct Scene {
-    pub bridge: Bridge,
-    topics: Vec<String>,
-    cuts: Vec<Cut>,
-    sampler: Sampler,
-}
-
-impl Scene {
-    /// Kills it, lets `meanwhile` happen, looks at what is left, and starts it again.
-    pub fn kill_bridge(&mut self, world: &mut World, meanwhile: impl FnOnce(&mut World)) {
-        self.sampler.look_at(None);
-        self.bridge.kill();
-        meanwhile(world);
-        self.cuts.push(trouble::look(world, &self.bridge, &self.topics));
-        self.bridge.start_again();
-        self.sampler.look_at(self.bridge.pid());
-    }
-
-    fn records_on_kafka(&self, world: &World) -> i64 {
-        world.kafka().counts(&self.topics).values().sum()
-    }
-
-    fn drain(&self) {
-        let end = Instant::now() + DRAIN_WITHIN;
-        let mut empty_since = None;
-        // The metric is a quarter of a second old at most: it has to say so for a whole one.
-        while empty_since.is_none_or(|since: Instant| since.elapsed() < Duration::from_secs(1)) {
-            let left = self.bridge.metrics().get("journal_backlog_events", &[]);
-            empty_since = (left == 0.0).then(|| empty_since.unwrap_or_else(Instant::now));
-            assert!(Instant::now() < end, "{left} events wait after {DRAIN_WITHIN:?}");
-            thread::sleep(Duration::from_millis(100));
-        }
     }
 }
 
@@ -103,11 +64,7 @@ pub fn run(world: &mut World, plan: &Plan) -> Result<Outcome, String> {
     let prefix = format!("kills{}.", plan.seed);
     let source = Source::new("default", "/webhook", &prefix);
     world.kafka().create_all(&[&source], PARTITIONS, &[]);
-    let bridge = Bridge::start(Settings::new(&world.kafka().brokers(), &[&source]));
-    let topics = world.kafka().topics(&prefix);
-    let mut scene = Scene { bridge, topics, cuts: Vec::new(), sampler: Sampler::start() };
-    scene.sampler.look_at(scene.bridge.pid());
-
+    let mut scene = Scene::start(world, &source);
     let load = Load::start(&scene.bridge, &source, plan.seed);
     for kind in &plan.troubles {
         load.wait_for(random.between(5, 60));
@@ -119,39 +76,14 @@ pub fn run(world: &mut World, plan: &Plan) -> Result<Outcome, String> {
     load.wait_for(20);
     let mut ledger = load.finish();
     scene.drain();
-    let life = quiet_life(world, &mut scene, &source, plan.seed, &mut ledger);
-    let records = read(world, &scene.topics, plan.is_short);
-    let outcome = verdict(plan, &scene, &ledger, &records, &life);
-    scene.topics.iter().for_each(|topic| world.kafka().delete_topic(topic));
+    scene.stop(world);
+    scene.live_quietly(world, &source, plan.seed, &mut ledger);
+    // All of the prefix: those that were made meanwhile, by whomever, as well.
+    let topics = world.kafka().topics(&prefix);
+    let records = read(world, &topics, plan.is_short);
+    let outcome = verdict(plan, scene, &ledger, &records);
+    topics.iter().for_each(|topic| world.kafka().delete_topic(topic));
     outcome
-}
-
-/// A last life, from an orderly start to an orderly stop, whose metrics must be exact.
-fn quiet_life(world: &World, scene: &mut Scene, source: &Arc<Source>, seed: u64, ledger: &mut Ledger) -> Life {
-    scene.sampler.look_at(None);
-    scene.bridge.stop_cleanly();
-    let before = scene.records_on_kafka(world);
-    scene.bridge.start_again();
-    scene.sampler.look_at(scene.bridge.pid());
-    let mut maker = Maker::quietly(!seed);
-    let stories = (0..10).map(|_| maker.story(source)).collect();
-    let sent = send_all(&scene.bridge, stories, 4, Duration::ZERO);
-    let statuses: Vec<u16> = sent.entries.iter().flat_map(|entry| entry.statuses.clone()).collect();
-    ledger.extend(sent);
-    scene.drain();
-    let metrics = scene.bridge.metrics();
-    scene.sampler.look_at(None);
-    scene.bridge.stop_cleanly();
-    let count = |wanted: fn(u16) -> bool| statuses.iter().filter(|status| wanted(**status)).count() as u64;
-    Life {
-        metrics,
-        was_killed: false,
-        answered_2xx: count(|status| (200..300).contains(&status)),
-        answered_503: count(|status| status == 503),
-        answered_else: count(|status| status >= 300 && status != 503),
-        unanswered: count(|status| status == 0),
-        gained: (scene.records_on_kafka(world) - before) as u64,
-    }
 }
 
 /// To the end of each partition; by Java as well at the size of a commit, which says where it would have put each key.
@@ -170,13 +102,14 @@ fn read(world: &World, topics: &[String], with_java: bool) -> Vec<Record> {
     by_java
 }
 
-fn verdict(plan: &Plan, scene: &Scene, ledger: &Ledger, records: &[Record], life: &Life) -> Result<Outcome, String> {
+fn verdict(plan: &Plan, scene: Scene, ledger: &Ledger, records: &[Record]) -> Result<Outcome, String> {
     let renewals = trouble::renewals(&scene.bridge);
-    let (kills, cuts) = (scene.cuts.len(), scene.cuts.clone());
+    let (kills, cuts) = (scene.cuts.len(), scene.cuts);
     let circumstances = Circumstances { kills, renewals, cuts, ..Circumstances::default() };
     let aside = Aside::read(&scene.bridge.journal_dir());
     let mut report = judge_all(ledger, records, &aside, &circumstances);
-    life.judge(&mut report);
+    let lives = scene.lives.len() as u64;
+    scene.lives.into_iter().for_each(|told| told.life(ledger).judge(&mut report));
     let usage = scene.sampler.most();
     usage.judge(BOUNDS, &mut report);
     let refused: Vec<_> =
@@ -191,5 +124,5 @@ fn verdict(plan: &Plan, scene: &Scene, ledger: &Ledger, records: &[Record], life
     let mut troubles = BTreeMap::new();
     plan.troubles.iter().for_each(|kind| *troubles.entry(*kind).or_default() += 1);
     let repeated_after = report.repeated_after;
-    Ok(Outcome { rounds: 1, events: report.promised, troubles, repeated_after, usage })
+    Ok(Outcome { rounds: 1, events: report.promised, troubles, lives, repeated_after, usage })
 }

@@ -4,17 +4,22 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
-use support::bridge::Bridge;
+use support::bridge::{Bridge, Metrics};
 use support::judge::Cut;
 use support::judge::aside::marks;
+use support::process::wait_until;
 
 use crate::random::Random;
 
-use super::round::Scene;
+use super::scene::Scene;
 use super::world::World;
 
 /// How long the topics must not have grown before a killed bridge counts as silent.
 const STANDS_STILL: Duration = Duration::from_millis(700);
+/// Until a connection that nobody ended is given up: twice librdkafka's own `socket.timeout.ms`.
+const FOUND_OUT_WITHIN: Duration = Duration::from_secs(120);
+
+const BACKLOG: &str = "journal_backlog_events";
 
 /// One kind of trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,12 +28,16 @@ pub enum Trouble {
     Bridge,
     /// `kill -9` of the only node, and up again.
     Broker,
-    /// Both at once.
+    /// Both at once, and the broker is back before the bridge.
     Both,
+    /// Both at once, and the bridge is back before the broker.
+    BothBridgeFirst,
     /// The only node gets SIGSTOP, and SIGCONT.
     Pause,
     /// Connections stay open, and nothing passes.
     Silence,
+    /// Nothing passes on the connections of the time, then or ever, and neither side is told; new ones are good.
+    Forgotten,
     /// Every connection ends in the middle.
     Cut,
     /// `kill -9` of one node of three.
@@ -38,12 +47,14 @@ pub enum Trouble {
 }
 
 /// All of them.
-pub const KINDS: [Trouble; 8] = [
+pub const KINDS: [Trouble; 10] = [
     Trouble::Bridge,
     Trouble::Broker,
     Trouble::Both,
+    Trouble::BothBridgeFirst,
     Trouble::Pause,
     Trouble::Silence,
+    Trouble::Forgotten,
     Trouble::Cut,
     Trouble::Node,
     Trouble::TwoNodes,
@@ -55,36 +66,86 @@ impl Trouble {
             Trouble::Bridge => "bridge",
             Trouble::Broker => "broker",
             Trouble::Both => "both",
+            Trouble::BothBridgeFirst => "both with the bridge back first",
             Trouble::Pause => "paused",
             Trouble::Silence => "silent",
+            Trouble::Forgotten => "forgotten",
             Trouble::Cut => "cut off",
             Trouble::Node => "one of three nodes",
             Trouble::TwoNodes => "two of three nodes",
         }
     }
 
+    /// A world of three nodes.
+    pub fn needs_three(self) -> bool {
+        matches!(self, Trouble::Node | Trouble::TwoNodes)
+    }
+
     pub fn make(self, world: &mut World, scene: &mut Scene, random: &mut Random, is_short: bool) {
         let moment = Duration::from_millis(random.between(0, 1500));
         let long = Duration::from_secs(if is_short { 5 } else { random.between(5, 60) });
         match self {
-            Trouble::Bridge => scene.kill_bridge(world, |_| ()),
+            Trouble::Bridge => {
+                scene.kill(world, |_| ());
+                scene.begin();
+            }
             Trouble::Broker => world.kill_one(0, moment),
-            Trouble::Both => scene.kill_bridge(world, |world| world.kill_one(0, moment)),
+            Trouble::Both => {
+                scene.kill(world, |world| world.kill_one(0, moment));
+                scene.begin();
+            }
+            Trouble::BothBridgeFirst => {
+                // The broker comes back for the look at what the dead bridge left, and goes once more.
+                scene.kill(world, |world| world.kill_one(0, moment));
+                world.nodes[0].kill();
+                scene.begin();
+                thread::sleep(moment);
+                world.nodes[0].up();
+            }
             Trouble::Pause => {
                 world.nodes[0].pause();
                 thread::sleep(long);
                 world.nodes[0].resume();
             }
             Trouble::Silence => relay(world).fall_silent(long),
+            Trouble::Forgotten => {
+                relay(world).forget(long);
+                publishes_again(&scene.bridge);
+            }
             Trouble::Cut => relay(world).cut(),
             Trouble::Node => world.kill_one(random.below(3) as usize, moment),
-            Trouble::TwoNodes => world.kill_two(random.below(3) as usize, long),
+            Trouble::TwoNodes => world.kill_two(random.below(3) as usize, || starve(&scene.bridge, long)),
         }
     }
 }
 
 fn relay(world: &World) -> &super::proxy::Proxy {
     world.proxy.as_ref().expect("only the world of one node is given this trouble")
+}
+
+fn published(metrics: &Metrics) -> f64 {
+    metrics.get("events_published_total", &[])
+}
+
+/// Nobody tells the bridge that its connections are dead: it finds out by itself.
+fn publishes_again(bridge: &Bridge) {
+    let before = published(&bridge.metrics());
+    let goes_on = || (published(&bridge.metrics()) > before).then_some(());
+    let what = || format!("nothing is published {FOUND_OUT_WITHIN:?} after the connections were forgotten");
+    wait_until(FOUND_OUT_WITHIN, goes_on).unwrap_or_else(|| panic!("{}", what()));
+}
+
+/// While two nodes of three are gone: events are kept, and none is published, as one node alone may confirm nothing.
+fn starve(bridge: &Bridge, time: Duration) {
+    // What was confirmed before is settled by then.
+    thread::sleep(time / 2);
+    let before = bridge.metrics();
+    thread::sleep(time / 2);
+    let after = bridge.metrics();
+    let (more, waits) = (published(&after) - published(&before), |metrics: &Metrics| metrics.get(BACKLOG, &[]));
+    assert!(more == 0.0, "{more} records were confirmed while two nodes of three were gone");
+    let (from, to) = (waits(&before), waits(&after));
+    assert!(to > from, "the backlog went from {from} to {to} while nothing could be published");
 }
 
 /// Producers that the bridge has given up in all its lives, as its log says.

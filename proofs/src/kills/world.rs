@@ -39,10 +39,10 @@ impl World {
     }
 
     /// `kill -9` of two nodes at once: the third alone may take nothing. Both have to be started before either answers.
-    pub fn kill_two(&mut self, spared: usize, away: Duration) {
+    pub fn kill_two(&mut self, spared: usize, meanwhile: impl FnOnce()) {
         let others: Vec<usize> = (0..self.nodes.len()).filter(|index| *index != spared).collect();
         others.iter().for_each(|index| self.nodes[*index].kill());
-        std::thread::sleep(away);
+        meanwhile();
         others.iter().for_each(|index| self.nodes[*index].launch());
         others.iter().for_each(|index| self.nodes[*index].wait_up());
     }

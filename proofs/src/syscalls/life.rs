@@ -7,14 +7,13 @@ use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::bridge::Metrics;
 use support::events::{Event, QUERY_MARKER};
 use support::http::{self, Connection};
-use support::ledger::{Entry, Ledger};
+use support::ledger::{Entry, Ledger, turn};
 use support::process::{Lines, Process};
 use support::sign::{now_ms, signature};
 use support::sweep;
@@ -23,7 +22,9 @@ use support::sweep;
 const START: Duration = Duration::from_secs(60);
 /// `shutdown.deadline`, what publisher and journal may take behind it, and behind all of that the bridge's last resort.
 const STOP: Duration = Duration::from_secs(60);
-static TURN: AtomicU64 = AtomicU64::new(1);
+
+/// What the log says where a producer is given up: what it had not confirmed is sent again.
+const RENEWAL: &str = "new Kafka producer";
 
 /// A running bridge.
 pub struct Life {
@@ -73,8 +74,9 @@ impl Life {
     }
 
     /// `kill -9`.
-    pub fn kill(mut self) {
+    pub fn kill(mut self) -> Ended {
         self.process.kill();
+        self.ended(Duration::ZERO)
     }
 
     /// SIGTERM, and the end.
@@ -97,6 +99,11 @@ impl Life {
         self.lines.find(0, Duration::ZERO, |line| line.contains(message).then_some(())).is_some()
     }
 
+    /// Whether it has given up a producer.
+    pub fn has_renewed(&self) -> bool {
+        self.has_said(RENEWAL)
+    }
+
     pub fn metrics(&self) -> Result<Metrics, String> {
         let answer = http::get(self.admin, "/metrics").map_err(|error| format!("/metrics does not answer: {error}"))?;
         Ok(Metrics(answer.text()))
@@ -111,6 +118,11 @@ impl Ended {
 
     pub fn is_killed(&self) -> bool {
         self.status.and_then(|status| status.signal()) == Some(9)
+    }
+
+    /// Producers that it gave up.
+    pub fn renewals(&self) -> usize {
+        self.log.iter().filter(|line| line.contains(RENEWAL)).count()
     }
 
     pub fn has_said(&self, message: &str) -> bool {
@@ -141,16 +153,17 @@ impl Sender {
     pub fn sign(event: &Event) -> Entry {
         let v = now_ms();
         let mut entry = Entry::new(event.clone(), v, signature(&event.source.api_key, &event.body, v));
-        (entry.sent_turn, entry.sent_ms, entry.answered_ms) = (TURN.fetch_add(1, Ordering::SeqCst), v, v);
+        (entry.sent_turn, entry.sent_ms, entry.answered_ms) = (turn(), v, v);
         entry
     }
 
     /// One request; the status, 0 where no answer came. What is wrong with an answer goes into the entry.
     pub fn attempt(&mut self, address: SocketAddr, entry: &mut Entry) -> u16 {
+        let sent = turn();
         let answer = self.post(address, entry);
         entry.answered_ms = now_ms();
         let status = answer.as_ref().map_or(0, |answer| answer.status);
-        entry.statuses.push(status);
+        entry.tried(address, sent, status);
         let Ok(answer) = answer else {
             self.connection = None;
             return 0;
@@ -165,9 +178,6 @@ impl Sender {
             _ => Some("neither 2xx nor 503"),
         };
         entry.complaints.extend(complaint.map(|what| format!("{what} ({status})")));
-        if (200..300).contains(&status) && entry.kept_turn.is_none() {
-            entry.kept_turn = Some(TURN.fetch_add(1, Ordering::SeqCst));
-        }
         status
     }
 

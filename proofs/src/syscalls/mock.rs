@@ -3,6 +3,9 @@
 //! In: the topics of one source. Out: an address for the bridge, and every record that it wrote. What it is not: Apache
 //! Kafka; it keeps the newest 5 MiB of each partition, so a case publishes less.
 
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -18,11 +21,14 @@ use support::topics::client;
 
 const PARTITIONS: i32 = 1;
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What a dead bridge had sent may lie in a socket for a moment.
+const STANDS_STILL: Duration = Duration::from_millis(300);
 
 /// Runs until it is dropped.
 pub struct Mock {
     cluster: MockCluster<'static, DefaultProducerContext>,
     topics: Vec<String>,
+    is_up: Cell<bool>,
 }
 
 impl Mock {
@@ -35,7 +41,7 @@ impl Mock {
         for topic in &topics {
             cluster.create_topic(topic, PARTITIONS, 1).map_err(failed)?;
         }
-        Ok(Mock { cluster, topics })
+        Ok(Mock { cluster, topics, is_up: Cell::new(true) })
     }
 
     /// For `kafka.brokers`.
@@ -46,7 +52,35 @@ impl Mock {
     /// Takes Kafka away, or brings it back.
     pub fn set_up(&self, up: bool) -> Result<(), String> {
         let done = if up { self.cluster.broker_up(-1) } else { self.cluster.broker_down(-1) };
+        self.is_up.set(up);
         done.map_err(|error| format!("the mock cluster does not obey: {error}"))
+    }
+
+    /// The end of each partition, when none grows any more. For that it is up for a moment: no bridge may run.
+    pub fn last_ends(&self) -> Result<HashMap<(String, i32), i64>, String> {
+        let was_up = self.is_up.get();
+        self.set_up(true)?;
+        let (mut before, mut now) = (HashMap::new(), self.ends()?);
+        while now != before {
+            thread::sleep(STANDS_STILL);
+            (before, now) = (now, self.ends()?);
+        }
+        self.set_up(was_up)?;
+        Ok(now)
+    }
+
+    /// The end of each partition, as it is now.
+    pub fn ends(&self) -> Result<HashMap<(String, i32), i64>, String> {
+        let failed = |error| format!("the mock cluster does not tell its ends: {error}");
+        let consumer: BaseConsumer = client(&self.brokers()).create().map_err(failed)?;
+        let mut ends = HashMap::new();
+        for topic in &self.topics {
+            for partition in 0..PARTITIONS {
+                let (_, end) = consumer.fetch_watermarks(topic, partition, PATIENCE).map_err(failed)?;
+                ends.insert((topic.clone(), partition), end);
+            }
+        }
+        Ok(ends)
     }
 
     /// Every record of every topic, by topic, partition and offset.

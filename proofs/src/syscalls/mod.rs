@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! runner ─▶ scene ─▶ stage (folder, settings, mock cluster, sender, judge) ─▶ life (the process)
-//!             │        strace (who strikes)
+//!             │        strace (who strikes), told (what a life says of itself)
 //!             └──────▶ case (what is struck), verdict (whether it ended as it should)
 //! ```
 //!
@@ -18,6 +18,7 @@ mod runner;
 mod scene;
 pub mod stage;
 pub mod strace;
+pub mod told;
 mod verdict;
 
 pub use runner::prove;

@@ -28,8 +28,9 @@ pub fn run(case: &Case, tell: bool) -> Result<Outcome, String> {
     let mut stage = stage(case.scene)?;
     let orders = Orders::strike(case, &stage.dir, stage.folder.join("trace"));
     let (started, ended, entries_from) = live(&mut stage, case.scene, &orders)?;
-    if ended.code() != Some(0) {
-        stage.deaths += 1;
+    match ended.code() {
+        Some(0) => stage.is_over(&ended),
+        _ => stage.died(&ended)?,
     }
     if tell {
         println!("{case}\nended {:?}\n{}\n{}", ended.status, orders.written(), ended.log.join("\n"));
@@ -49,6 +50,7 @@ pub fn watch(scene: Scene) -> Result<Vec<Case>, String> {
     let mut stage = stage(scene)?;
     let orders = Orders::watch(stage.folder.join("trace"));
     let (_, ended, from) = live(&mut stage, scene, &orders)?;
+    stage.is_over(&ended);
     let all_kept = stage.entries(from).iter().all(|entry| entry.is_kept());
     if ended.code() != Some(0) || !all_kept {
         return Err(format!("{scene:?} does not even go well without a blow:{}", ended.last_lines()));
@@ -75,8 +77,7 @@ fn live(stage: &mut Stage, scene: Scene, orders: &Orders) -> Result<(bool, Ended
         let started = Life::start(stage.command());
         let mut life = started.map_err(|ended| format!("the first start fails:{}", ended.last_lines()))?;
         send(stage, &mut life, EVENTS_BEFORE);
-        life.kill();
-        stage.deaths += 1;
+        stage.died(&life.kill())?;
     }
     let from = stage.sender.ledger.entries.len();
     let started = match scene {

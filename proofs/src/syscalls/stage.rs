@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::events::{CALL_MARKER, Event, NUMBER_MARKER, Source, TRANSCRIPT_MARKER};
-use support::judge::{Circumstances, judge};
+use support::judge::aside::{Aside, marks};
+use support::judge::{Circumstances, Cut, judge_all};
 use support::ledger::Entry;
 use support::settings::Settings;
 use support::tools;
 
 use super::life::{Ended, Life, Sender};
 use super::mock::Mock;
+use super::told::Told;
 use crate::random::Random;
 
 /// Types of the events of one call, in their order.
@@ -39,8 +41,10 @@ pub struct Stage {
     pub mock: Mock,
     pub sender: Sender,
     pub program: Program,
-    /// Lives that did not end cleanly.
-    pub deaths: usize,
+    /// What each life left that did not end cleanly.
+    cuts: Vec<Cut>,
+    /// Producers given up, in all lives that are over.
+    renewals: usize,
     source: Arc<Source>,
     random: Random,
     made: usize,
@@ -57,7 +61,7 @@ impl Stage {
         let settings = Settings::new(&mock.brokers(), &[&source]).with(base).with(settings);
         settings.write(&folder.join("bridge.yaml"), &dir);
         let (sender, random) = (Sender::default(), Random::new(seed));
-        Ok(Stage { folder, dir, mock, sender, program, deaths: 0, source, random, made: 0 })
+        Ok(Stage { folder, dir, mock, sender, program, cuts: Vec::new(), renewals: 0, source, random, made: 0 })
     }
 
     pub fn command(&self) -> Command {
@@ -116,6 +120,19 @@ impl Stage {
         kept
     }
 
+    /// A life is over that did not end cleanly: looks at what it left. Before the next one.
+    pub fn died(&mut self, ended: &Ended) -> Result<(), String> {
+        self.is_over(ended);
+        let cut = Cut { ends: self.mock.last_ends()?, marks: marks(&self.dir), renewals: self.renewals };
+        self.cuts.push(cut);
+        Ok(())
+    }
+
+    /// A life is over.
+    pub fn is_over(&mut self, ended: &Ended) {
+        self.renewals += ended.renewals();
+    }
+
     /// The judge's hour: a start without trouble, two events more, a clean stop with nothing left, a sound journal; then
     /// ledger against topics.
     pub fn judge(&mut self) -> Result<(), String> {
@@ -132,6 +149,7 @@ impl Stage {
 
     /// A start without trouble takes events and publishes what was left.
     pub fn last_life(&mut self) -> Result<Ended, String> {
+        let told = Told::before_start(self)?;
         let started = Life::start(self.command());
         let mut life = started.map_err(|ended| {
             let code = ended.status;
@@ -143,7 +161,9 @@ impl Stage {
                 return Err(format!("the start after it takes no events:{}", life.stop().last_lines()));
             }
         }
+        told.compare(self, &life)?;
         let ended = life.stop();
+        self.is_over(&ended);
         if ended.code() != Some(0) || !ended.has_said("\"unpublished\":0") {
             return Err(format!("the stop after it is not clean ({:?}):{}", ended.status, ended.last_lines()));
         }
@@ -167,8 +187,9 @@ impl Stage {
         if !complaints.is_empty() {
             return Err(format!("wrong answers: {complaints:?}"));
         }
-        let circumstances = Circumstances { kills: self.deaths, ..Circumstances::default() };
-        let report = judge(ledger, &self.mock.read_all()?, &circumstances);
+        let (kills, renewals, cuts) = (self.cuts.len(), self.renewals, self.cuts.clone());
+        let circumstances = Circumstances { kills, renewals, cuts, ..Circumstances::default() };
+        let report = judge_all(ledger, &self.mock.read_all()?, &Aside::read(&self.dir), &circumstances);
         let kinds = report.wrong.iter();
         let wrong: Vec<String> =
             kinds.map(|(kind, cases)| format!("{kind}: {}, such as {}", cases.len(), cases[0])).collect();

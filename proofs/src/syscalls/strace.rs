@@ -112,6 +112,11 @@ impl Orders {
         std::fs::read(&self.trace).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
+    /// How many calls were held up.
+    pub fn delays(&self) -> usize {
+        self.written().lines().filter(|line| line.ends_with("(DELAYED)")).count()
+    }
+
     /// How often an error was put in.
     pub fn strikes(&self) -> usize {
         self.written().lines().filter(|line| line.ends_with("(INJECTED)")).count()

@@ -1,6 +1,7 @@
 //! The lies, each with the names under which it must be caught, and what looks like one and is none.
 
 use support::judge::aside::Letter;
+use support::judge::lives::Count;
 use support::records::Record;
 
 use super::scene::{Case, set_header};
@@ -8,7 +9,7 @@ use super::scene::{Case, set_header};
 type Lie = (&'static str, &'static [&'static str], fn(&mut Case));
 
 /// One lie each.
-pub const LIES: [Lie; 38] = [
+pub const LIES: [Lie; 46] = [
     ("a record is missing", &["lost"], |case| drop(case.records.remove(1))),
     ("one bit of the value's hash differs", &["altered"], |case| case.records[0].sha256.replace_range(0..1, "x")),
     ("the value is longer", &["altered"], |case| case.records[0].length += 1),
@@ -36,17 +37,21 @@ pub const LIES: [Lie; 38] = [
         case.records.push(copy);
     }),
     ("sent again without a kill", &["duplicated by position", "stepped back"], Case::repeat),
-    ("sent again before the kill", &["duplicated by position"], |case| {
+    ("sent again before the kill", &["duplicated by position", "stepped back"], |case| {
         case.kill(10);
         case.repeat();
         case.circumstances.cuts[0].ends.values_mut().for_each(|end| *end = 100);
     }),
-    ("sent again before the kill, and the new producer came after it", &["duplicated by position"], |case| {
-        case.kill(10);
-        case.repeat();
-        case.circumstances.cuts[0].ends.values_mut().for_each(|end| *end = 100);
-        case.circumstances.renewals = 1;
-    }),
+    (
+        "sent again before the kill, and the new producer came after it",
+        &["duplicated by position", "stepped back"],
+        |case| {
+            case.kill(10);
+            case.repeat();
+            case.circumstances.cuts[0].ends.values_mut().for_each(|end| *end = 100);
+            case.circumstances.renewals = 1;
+        },
+    ),
     ("three copies by one new producer", &["duplicated by position", "stepped back"], |case| {
         case.circumstances.renewals = 1;
         case.repeat();
@@ -55,6 +60,22 @@ pub const LIES: [Lie; 38] = [
     ("sent again from before the checkpoint", &["repeated from before the checkpoint"], |case| {
         case.kill(12);
         case.repeat();
+    }),
+    ("sent again after a kill, and the checkpoint cannot be read", &["no marks"], |case| {
+        case.kill(11);
+        case.repeat();
+        case.circumstances.cuts[0].marks = Err("no sound slot".into());
+    }),
+    ("a checkpoint that has lost its marks", &["no marks"], |case| {
+        case.kill(11);
+        case.repeat();
+        case.kill_again();
+        case.circumstances.cuts[1].marks = Ok(Default::default());
+    }),
+    ("sent again, and its lane alone is not marked", &["repeated from before the checkpoint"], |case| {
+        case.kill(11);
+        case.repeat();
+        case.circumstances.cuts[0].marks = Ok([("t.call_ended".to_string(), 1)].into());
     }),
     ("three copies after one kill", &["duplicated by position", "stepped back"], |case| {
         case.kill(10);
@@ -65,7 +86,11 @@ pub const LIES: [Lie; 38] = [
         set_header(&mut case.records[1], "retell_position", "10");
     }),
     ("the journal's order is left", &["stepped back"], |case| {
-        set_header(&mut case.records[0], "retell_position", "50");
+        case.step_back();
+    }),
+    ("the journal's order is left before the kill", &["stepped back"], |case| {
+        case.kill(10);
+        case.step_back();
     }),
     ("events of one key in another order", &["out of order"], Case::swap),
     ("the topic for all lacks them", &["lost"], |case| case.circumstances.all_topic = Some("t.everything".into())),
@@ -96,25 +121,40 @@ pub const LIES: [Lie; 38] = [
         case.circumstances.dead_letters = 1;
         case.aside.letters[0].topic = "t.call_ended".into();
     }),
+    ("a file set aside that cannot be read", &["unread"], |case| {
+        case.aside.unread.push("quarantine: permission denied".into());
+    }),
     ("memory above its bound", &["memory"], |case| case.usage.memory_bytes = 101 << 20),
     ("descriptors above their bound", &["descriptors"], |case| case.usage.descriptors = 51),
     ("one received too many", &["metrics"], |case| case.tell("call_analyzed\"} 2", "call_analyzed\"} 3")),
+    ("a duplicate told as received", &["metrics"], |case| {
+        case.tell("call_analyzed\"} 2", "call_analyzed\"} 3");
+        case.tell("duplicate_total{source=\"default\"} 1", "duplicate_total{source=\"default\"} 0");
+    }),
     ("one published too few", &["metrics"], |case| case.tell("call_analyzed\"} 3", "call_analyzed\"} 2")),
-    ("a refusal that is not told", &["metrics"], |case| case.tell("late\",source=\"default\"} 1", "late\"} 0")),
+    ("a refusal that is not told", &["metrics"], |case| case.tell("no_room\",source=\"default\"} 1", "no_room\"} 0")),
     ("a refusal for another reason", &["metrics"], |case| case.tell("reason=\"wrong\"", "reason=\"journal\"")),
     ("a backlog where nothing waits", &["metrics"], |case| {
         case.tell("backlog_events{topic=\"t.call_analyzed\"} 0", "backlog_events{topic=\"t.call_analyzed\"} 1");
     }),
     ("a killed life that published more than there is", &["metrics"], |case| {
         case.life.was_killed = true;
-        case.life.gained = 2;
+        case.life.gained = Count::at_most(2);
+    }),
+    ("a killed life that received more than was sent", &["metrics"], |case| {
+        case.kill_after_scrape(2);
+        case.tell("call_analyzed\"} 2", "call_analyzed\"} 5");
+    }),
+    ("a killed life that had answered more than it told", &["metrics"], |case| {
+        case.kill_after_scrape(2);
+        case.tell("call_analyzed\"} 2", "call_analyzed\"} 1");
     }),
 ];
 
 type Excused = (&'static str, fn(&mut Case));
 
 /// Nothing is wrong here.
-pub const EXCUSED: [Excused; 11] = [
+pub const EXCUSED: [Excused; 14] = [
     ("no trouble at all", |_| ()),
     ("missing, and never promised", |case| {
         case.ledger.entries[1].kept_turn = None;
@@ -158,8 +198,25 @@ pub const EXCUSED: [Excused; 11] = [
         case.circumstances.dead_letters = 1;
     }),
     ("a killed life that counted less than there is", |case| {
-        case.life.was_killed = true;
-        (case.life.answered_2xx, case.life.gained) = (5, 5);
+        case.kill_after_scrape(2);
+        case.tell("published_total{topic=\"t.call_analyzed\"} 3", "published_total{topic=\"t.call_analyzed\"} 1");
+    }),
+    ("an event that was refused as late and kept all the same", |case| {
+        case.tell("no_room\",source=\"default\"} 1", "no_room\",source=\"default\"} 0");
+        case.tell("late\",source=\"default\"} 0", "late\",source=\"default\"} 1");
+        case.tell("call_analyzed\"} 2", "call_analyzed\"} 3");
+    }),
+    ("killed before any lane was marked", |case| {
+        case.kill(11);
+        case.repeat();
+        case.circumstances.cuts[0].marks = Ok(Default::default());
+    }),
+    ("killed twice, and sent again after each", |case| {
+        case.kill(11);
+        case.repeat();
+        case.kill_again();
+        let third = Record { offset: 5, ..case.records[2].clone() };
+        case.records.push(third);
     }),
 ];
 

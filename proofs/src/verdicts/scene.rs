@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use support::bridge::Metrics;
 use support::events::{Event, Maker, Source};
 use support::judge::aside::{Aside, Letter, Quarantined};
-use support::judge::lives::{Life, Usage};
+use support::judge::lives::{Count, Life};
+use support::judge::usage::Usage;
 use support::judge::{Circumstances, Cut, Report, judge_all};
 use support::ledger::{Entry, Ledger};
 use support::records::Record;
@@ -56,7 +57,29 @@ impl Case {
         let topic = self.records[0].topic.clone();
         let ends = HashMap::from([((topic.clone(), 2), 3)]);
         self.circumstances.kills = 1;
-        self.circumstances.cuts = vec![Cut { ends, marks: BTreeMap::from([(topic, mark)]), renewals: 0 }];
+        self.circumstances.cuts = vec![Cut { ends, marks: Ok(BTreeMap::from([(topic, mark)])), renewals: 0 }];
+    }
+
+    /// It was killed once more, after both copies of [`Case::repeat`].
+    pub fn kill_again(&mut self) {
+        let mut cut = self.circumstances.cuts[0].clone();
+        cut.ends.values_mut().for_each(|end| *end = 5);
+        self.circumstances.kills = 2;
+        self.circumstances.cuts.push(cut);
+    }
+
+    /// The first record has a later place in the journal than those behind it.
+    pub fn step_back(&mut self) {
+        set_header(&mut self.records[0], "retell_position", "50");
+    }
+
+    /// The life was killed after its last scrape: nothing but what had happened by then is sure.
+    pub fn kill_after_scrape(&mut self, answered: u64) {
+        let since = |count: Count| Count { most: count.most + answered, ..count };
+        let life = &mut self.life;
+        life.was_killed = true;
+        (life.kept, life.received) = (since(life.kept), since(life.received));
+        (life.repeated, life.gained) = (since(life.repeated), Count::at_most(life.gained.most + answered));
     }
 
     /// Sends the second and third record again.
@@ -155,8 +178,8 @@ fn life() -> Life {
         "events_received_total{source=\"default\",type=\"call_analyzed\"} 2",
         "events_duplicate_total{source=\"default\"} 1",
         "events_published_total{topic=\"t.call_analyzed\"} 3",
-        "events_refused_total{reason=\"late\",source=\"default\"} 1",
-        "events_refused_total{reason=\"no_room\",source=\"default\"} 0",
+        "events_refused_total{reason=\"late\",source=\"default\"} 0",
+        "events_refused_total{reason=\"no_room\",source=\"default\"} 1",
         "events_refused_total{reason=\"stopping\",source=\"default\"} 0",
         "events_refused_total{reason=\"journal\",source=\"default\"} 0",
         "events_refused_total{reason=\"wrong\",source=\"default\"} 1",
@@ -166,10 +189,11 @@ fn life() -> Life {
     Life {
         metrics: Metrics(lines.map(|line| format!("retell_bridge_{line}\n")).concat()),
         was_killed: false,
-        answered_2xx: 3,
-        answered_503: 1,
-        answered_else: 1,
-        unanswered: 0,
-        gained: 3,
+        kept: Count::exactly(3),
+        received: Count::exactly(2),
+        repeated: Count::exactly(1),
+        refused_503: Count::exactly(1),
+        refused_else: Count::exactly(1),
+        gained: Count::exactly(3),
     }
 }

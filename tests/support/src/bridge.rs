@@ -241,6 +241,7 @@ fn address_of(line: &str, message: &str) -> Option<SocketAddr> {
 }
 
 /// A scrape, to be asked by name and labels.
+#[derive(Default)]
 pub struct Metrics(pub String);
 
 impl Metrics {

@@ -8,12 +8,16 @@
 //! lost; there are exactly as many as the caller says.
 //!
 //! ```text
-//! judge ─▶ content (one record), aside (quarantine, dead letters, checkpoint), lives (metrics, memory, descriptors)
+//! judge ─▶ content (one record), places (copies and their order), aside (quarantine, dead letters, checkpoint),
+//!          lives ◀─ truth (metrics against answers), usage (memory, descriptors)
 //! ```
 
 pub mod aside;
 mod content;
 pub mod lives;
+mod places;
+pub mod truth;
+pub mod usage;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -41,15 +45,18 @@ pub struct Circumstances {
 }
 
 /// What lay there when a killed bridge had not yet been started again.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Cut {
     /// End of each partition.
     pub ends: HashMap<(String, i32), i64>,
-    /// The first position that each lane still needs, by topic, as the checkpoint says.
-    pub marks: BTreeMap<String, u64>,
+    /// The first position that each lane still needs, by topic, as the checkpoint says; or why it cannot be read.
+    pub marks: Marks,
     /// Producers that the bridge had given up by then, in all its lives.
     pub renewals: usize,
 }
+
+/// What [`aside::marks`] found.
+pub type Marks = Result<BTreeMap<String, u64>, String>;
 
 /// What was found wrong, by kind. Empty kinds do not appear.
 #[derive(Debug, Default)]
@@ -89,10 +96,11 @@ pub fn judge_all(ledger: &Ledger, records: &[Record], aside: &Aside, circumstanc
     }
     check_lost(&mut report, &entries, &copies, aside, circumstances);
     check_letters(&mut report, &entries, aside);
-    check_aside_counts(&mut report, circumstances);
-    check_copies(&mut report, &copies, circumstances);
-    check_positions(&mut report, records, circumstances);
-    check_order(&mut report, &entries, &copies);
+    check_aside_counts(&mut report, aside, circumstances);
+    check_marks(&mut report, &circumstances.cuts);
+    places::check_copies(&mut report, &copies, circumstances);
+    places::check_positions(&mut report, records, circumstances);
+    places::check_order(&mut report, &entries, &copies);
     report
 }
 
@@ -139,7 +147,7 @@ fn check_lost(
         let topics = [Some(&entry.event.topic), circumstances.all_topic.as_ref()];
         for topic in topics.into_iter().flatten().filter(|topic| !copies.contains_key(&(topic.as_str(), *id))) {
             let mut elsewhere = copies.iter().filter(|((_, other), _)| other == id).flat_map(|(_, records)| records);
-            let position = elsewhere.clone().find_map(|record| place(record)).map(|(_, position)| position);
+            let position = elsewhere.clone().find_map(|record| places::place(record)).map(|(_, position)| position);
             let is_letter = elsewhere.any(|record| record.header("retell_topic") == Some(topic))
                 || aside.letters.iter().any(|letter| letter.ce_id == *id && letter.topic == *topic);
             if is_letter {
@@ -175,7 +183,8 @@ fn check_letters(report: &mut Report, entries: &HashMap<&str, Entry>, aside: &As
     }
 }
 
-fn check_aside_counts(report: &mut Report, circumstances: &Circumstances) {
+fn check_aside_counts(report: &mut Report, aside: &Aside, circumstances: &Circumstances) {
+    aside.unread.iter().for_each(|what| report.add_line("unread", what.clone()));
     for (kind, found, expected) in [
         ("quarantined", report.quarantined, circumstances.quarantined),
         ("dead letter", report.dead_letters, circumstances.dead_letters),
@@ -186,104 +195,20 @@ fn check_aside_counts(report: &mut Report, circumstances: &Circumstances) {
     }
 }
 
-/// A second copy of an event is excused only by a kill or, within one life of the bridge, by a renewed producer of that
-/// life, once each; and only from the same place in the journal, behind the checkpoint of that kill.
-fn check_copies(report: &mut Report, copies: &Copies, circumstances: &Circumstances) {
-    for records in copies.values() {
-        // Without a key a copy may go to another partition, which no offset puts before or behind the first.
-        let mut records = records.clone();
-        records.sort_by_key(|record| cut_before(record, &circumstances.cuts));
-        let first = records[0];
-        let (mut life, mut of_this_life) = (cut_before(first, &circumstances.cuts), 1);
-        for copy in &records[1..] {
-            let cut = cut_before(copy, &circumstances.cuts);
-            of_this_life = if cut == life { of_this_life + 1 } else { 1 };
-            life = cut;
-            let mark = cut.and_then(|cut| circumstances.cuts[cut].marks.get(&copy.topic));
-            if place(copy) != place(first) {
-                report.add("duplicated by content", copy, &format!("{:?} and {:?}", place(first), place(copy)));
-            } else if of_this_life > 1 + circumstances.excuses_in_life_after(cut) {
-                report.add("duplicated by position", copy, &format!("one of {} copies", records.len()));
-            } else if place(copy).is_some_and(|(_, position)| mark.is_some_and(|mark| position < *mark)) {
-                report.add("repeated from before the checkpoint", copy, &format!("the lane was at {mark:?}"));
-            } else {
-                report.repeated += 1;
-                cut.iter().for_each(|cut| report.repeated_after[*cut] += 1);
+/// Without its marks a cut excuses what came from before the checkpoint, too: they must be there where a life before it
+/// has published, and lanes that were marked once are marked at every later cut.
+fn check_marks(report: &mut Report, cuts: &[Cut]) {
+    let mut was_marked = false;
+    for (number, cut) in cuts.iter().enumerate() {
+        match &cut.marks {
+            Err(why) if cut.ends.values().any(|end| *end > 0) => {
+                report.add_line("no marks", format!("at cut {number}: {why}"));
             }
-        }
-    }
-}
-
-impl Circumstances {
-    /// How often the bridge's life that began with `cut` may repeat what it sent itself: once for each producer that it
-    /// gave up. Where nobody looked at the kills, all lives count as one.
-    fn excuses_in_life_after(&self, cut: Option<usize>) -> usize {
-        if self.cuts.is_empty() {
-            return self.kills + self.renewals;
-        }
-        let next = cut.map_or(0, |cut| cut + 1);
-        let began_with = cut.map_or(0, |cut| self.cuts[cut].renewals);
-        let ended_with = self.cuts.get(next).map_or(self.renewals, |cut| cut.renewals);
-        ended_with.saturating_sub(began_with)
-    }
-}
-
-/// The last kill that had happened when this record was written.
-fn cut_before(record: &Record, cuts: &[Cut]) -> Option<usize> {
-    let place = (record.topic.clone(), record.partition);
-    cuts.iter().rposition(|cut| cut.ends.get(&place).is_some_and(|end| *end <= record.offset))
-}
-
-/// No place in the journal holds two events, and each partition has them in the journal's order, but where a kill (or a
-/// dead letter, which comes when its own lane meets it, or when it is sent again) sets it back.
-fn check_positions(report: &mut Report, records: &[Record], circumstances: &Circumstances) {
-    let mut holders: HashMap<(&str, u64), &str> = HashMap::new();
-    let mut last: HashMap<(&str, i32, &str), (u64, usize)> = HashMap::new();
-    for record in records {
-        let (Some((journal, position)), Some(id)) = (place(record), record.header("ce_id")) else {
-            continue;
-        };
-        if *holders.entry((journal, position)).or_insert(id) != id {
-            report.add("position used twice", record, &format!("{journal} {position}"));
-        }
-        let is_late = circumstances.sent_again.iter().any(|again| again == id);
-        if record.header("retell_topic").is_some() || is_late {
-            continue;
-        }
-        let (highest, steps) = last.entry((&record.topic, record.partition, journal)).or_insert((position, 0));
-        if position < *highest {
-            *steps += 1;
-            if *steps > circumstances.kills + circumstances.renewals {
-                report.add("stepped back", record, &format!("{position} after {highest} ({steps} times)"));
+            Ok(marks) if was_marked && marks.is_empty() => {
+                report.add_line("no marks", format!("at cut {number}, and there were some at an earlier one"));
             }
-        }
-        *highest = position;
-    }
-}
-
-/// Events of one key on one topic, to be put in the topic's order.
-type EventsInPlace<'a> = Vec<(&'a Record, &'a Entry)>;
-
-/// First copies of one key's events on one topic stand in the order in which they were promised.
-fn check_order(report: &mut Report, entries: &HashMap<&str, Entry>, copies: &Copies) {
-    let mut keys: HashMap<(&str, &[u8]), EventsInPlace> = HashMap::new();
-    for ((topic, id), records) in copies {
-        if let Some(key) = &records[0].key {
-            keys.entry((topic, key)).or_default().push((records[0], &entries[id]));
+            Ok(marks) => was_marked |= !marks.is_empty(),
+            Err(_) => {}
         }
     }
-    for events in keys.values_mut() {
-        events.sort_by_key(|(record, _)| (record.partition, record.offset));
-        let mut latest = 0;
-        for (record, entry) in events {
-            if entry.kept_turn.is_some_and(|kept| kept < latest) {
-                report.add("out of order", record, "promised before one that stands before it was sent");
-            }
-            latest = latest.max(entry.sent_turn);
-        }
-    }
-}
-
-fn place(record: &Record) -> Option<(&str, u64)> {
-    Some((record.header("retell_journal")?, record.header("retell_position")?.parse().ok()?))
 }

@@ -4,9 +4,30 @@
 //! answer has a lower turn than another's request, the first was promised before the second was sent.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::events::Event;
 use super::sign::{ce_id, sha256};
+
+static TURN: AtomicU64 = AtomicU64::new(1);
+
+/// The counter's next turn.
+pub fn turn() -> u64 {
+    TURN.fetch_add(1, Ordering::SeqCst)
+}
+
+/// One request. Its turns tell whether it was over before a bridge was asked or killed, and which life it went to.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt {
+    pub to: SocketAddr,
+    /// Turn before the request goes out, drawn when its address is known.
+    pub sent: u64,
+    /// Turn after its answer has come, or its failure.
+    pub answered: u64,
+    /// 0 where no answer came.
+    pub status: u16,
+}
 
 /// One event and all that happened to it.
 #[derive(Debug, Clone)]
@@ -26,6 +47,8 @@ pub struct Entry {
     pub answered_ms: u64,
     /// Status of each attempt; 0 where no answer came.
     pub statuses: Vec<u16>,
+    /// The same attempts, with whom they went to and when.
+    pub attempts: Vec<Attempt>,
     /// What was wrong with a 2xx itself.
     pub complaints: Vec<String>,
 }
@@ -44,12 +67,23 @@ impl Entry {
             sent_ms: 0,
             answered_ms: 0,
             statuses: Vec::new(),
+            attempts: Vec::new(),
             complaints: Vec::new(),
         }
     }
 
     pub fn is_kept(&self) -> bool {
         self.kept_turn.is_some()
+    }
+
+    /// Writes a request down that was sent to `to` at turn `sent` and is over now.
+    pub fn tried(&mut self, to: SocketAddr, sent: u64, status: u16) {
+        let answered = turn();
+        self.statuses.push(status);
+        self.attempts.push(Attempt { to, sent, answered, status });
+        if (200..300).contains(&status) && self.kept_turn.is_none() {
+            self.kept_turn = Some(answered);
+        }
     }
 }
 

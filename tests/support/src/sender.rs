@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -11,10 +12,8 @@ use std::time::{Duration, Instant};
 use super::bridge::{Bridge, Intake};
 use super::events::{Event, QUERY_MARKER};
 use super::http::{Answer, Connection};
-use super::ledger::{Entry, Ledger};
+use super::ledger::{Entry, Ledger, turn};
 use super::sign::{now_ms, signature};
-
-static TURN: AtomicU64 = AtomicU64::new(1);
 
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// Longer than any test keeps a bridge down.
@@ -41,7 +40,7 @@ impl Sender {
     /// As [`Sender::send`], signed at `v`.
     pub fn send_at(&mut self, event: &Event, v: u64) -> bool {
         let mut entry = Entry::new(event.clone(), v, signature(&event.source.api_key, &event.body, v));
-        entry.sent_turn = TURN.fetch_add(1, Ordering::SeqCst);
+        entry.sent_turn = turn();
         entry.sent_ms = now_ms();
         let end = Instant::now() + GIVE_UP_AFTER;
         while !entry.is_kept() && Instant::now() < end {
@@ -56,23 +55,25 @@ impl Sender {
     }
 
     fn attempt(&mut self, entry: &mut Entry) {
-        let answer = self.post(&entry.event, &entry.signature);
+        let to = *self.intake.lock().expect("no holder panics");
+        let sent = turn();
+        let answer = self.post_to(to, &entry.event, &entry.signature);
         entry.answered_ms = now_ms();
-        match answer {
-            Ok(answer) => {
-                entry.statuses.push(answer.status);
-                if (200..300).contains(&answer.status) {
-                    entry.kept_turn = Some(TURN.fetch_add(1, Ordering::SeqCst));
-                    entry.complaints.extend(complaint(entry, &answer));
-                }
-            }
-            Err(_) => entry.statuses.push(0),
+        entry.tried(to, sent, answer.as_ref().map_or(0, |answer| answer.status));
+        if let Ok(answer) = answer.as_ref()
+            && (200..300).contains(&answer.status)
+        {
+            entry.complaints.extend(complaint(entry, answer));
         }
     }
 
     /// One request as it is, outside the ledger. An answer that refuses is kept for the sweep.
     pub fn post(&mut self, event: &Event, signature: &str) -> io::Result<Answer> {
-        let address = *self.intake.lock().expect("no holder panics");
+        let to = *self.intake.lock().expect("no holder panics");
+        self.post_to(to, event, signature)
+    }
+
+    fn post_to(&mut self, address: SocketAddr, event: &Event, signature: &str) -> io::Result<Answer> {
         if self.connection.as_ref().is_none_or(|connection| connection.address() != address) {
             self.connection = Some(Connection::open(address)?);
         }

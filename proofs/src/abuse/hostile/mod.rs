@@ -21,8 +21,12 @@ mod signatures;
 mod slow;
 mod smuggling;
 
+pub(super) use signatures::REASONS;
+
 /// Whom to abuse, until when, and where to write down what happened.
 pub(super) struct Target<'a> {
+    /// Of the abuse.
+    pub name: &'static str,
     pub address: SocketAddr,
     pub source: &'a Source,
     pub ledger: &'a Ledger,
@@ -42,12 +46,16 @@ pub(super) struct Abuse {
     pub threads: u64,
     /// What the settings let the bridge's memory grow by meanwhile.
     pub growth_max_bytes: u64,
+    /// As many connections must have been open at once, or the abuse was none.
+    pub connections_least: u64,
     /// Called on each thread with its number; returns at the target's end.
     pub work: fn(&Target<'_>, u64, &mut Random),
 }
 
 /// The bridge's defaults, and what its source says of its spare places.
 pub(super) const CONNECTIONS_MAX: u64 = 1_024;
+/// Where ten times as many come, no bridge with room is left below this.
+const NEAR_CONNECTIONS_MAX: u64 = CONNECTIONS_MAX * 9 / 10;
 const SPARE_CONNECTIONS: u64 = 2 * 64;
 const HEAD_MAX_BYTES: u64 = 32 << 10;
 const IN_FLIGHT_MAX_BYTES: u64 = 64 << 20;
@@ -67,7 +75,7 @@ pub(super) const ALL_GROWTH_MAX_BYTES: u64 =
 /// In the order in which they come. The first is none: what is quiet in the same run.
 pub(super) const ABUSES: [Abuse; 8] = [
     abuse("quiet", 8, 0, OF_HEADS_BYTES, |_, _, _| ()),
-    abuse("slow", 18, slow::THREADS, OF_HEADS_BYTES, slow::abuse),
+    Abuse { connections_least: NEAR_CONNECTIONS_MAX, ..abuse("slow", 18, slow::THREADS, OF_HEADS_BYTES, slow::abuse) },
     abuse("signatures", 7, 4, OF_HEADS_BYTES, signatures::abuse),
     abuse("bodies", 10, 12, OF_BODIES_BYTES, bodies::abuse),
     abuse("hoard", 10, hoard::THREADS, OF_BODIES_BYTES, hoard::abuse),
@@ -83,7 +91,7 @@ const fn abuse(
     growth_max_bytes: u64,
     work: fn(&Target<'_>, u64, &mut Random),
 ) -> Abuse {
-    Abuse { name, time: Duration::from_secs(seconds), threads, growth_max_bytes, work }
+    Abuse { name, time: Duration::from_secs(seconds), threads, growth_max_bytes, connections_least: 0, work }
 }
 
 impl Target<'_> {
@@ -101,11 +109,12 @@ impl Target<'_> {
         (format!("X-Retell-Signature: {signature}\r\n"), signature)
     }
 
-    /// A body that no other is equal to.
+    /// A body that no other is equal to: kind and thread have a stream of chance to themselves, which repeats no number.
     fn body(&self, lane: u64, chance: &mut Random) -> String {
         format!(
-            r#"{{"event":"call_ended","call":{{"call_id":"cidmk-{}-{lane}-{:016x}","transcript":"saffron lantern"}}}}"#,
+            r#"{{"event":"call_ended","call":{{"call_id":"cidmk-{}-{}-{lane}-{:016x}","transcript":"saffron lantern"}}}}"#,
             self.seed,
+            self.name,
             chance.number()
         )
     }

@@ -2,10 +2,11 @@
 //! letters in files, and how far each lane is marked in the checkpoint.
 //!
 //! In: the folder of a bridge that does not run. Out: [`Aside`], [`marks`]. Never happens: a file that is left out
-//! because it cannot be read; it is [`Letter::damage`].
+//! because it cannot be read; it is in [`Aside::unread`], or its letter has a [`Letter::damage`].
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
 
@@ -20,6 +21,8 @@ const SLOT_BYTES: usize = 20 << 10;
 pub struct Aside {
     pub quarantined: Vec<Quarantined>,
     pub letters: Vec<Letter>,
+    /// Files and folders that are there and cannot be read, with the reason.
+    pub unread: Vec<String>,
 }
 
 /// One file of the quarantine.
@@ -48,9 +51,11 @@ pub struct Letter {
 impl Aside {
     /// Reads the folders `quarantine` and `dead` of a journal.
     pub fn read(journal_dir: &Path) -> Aside {
-        let quarantined = files(&journal_dir.join("quarantine"), ".bytes");
-        let letters = files(&journal_dir.join("dead"), ".dead");
+        let mut unread = Vec::new();
+        let quarantined = files(&journal_dir.join("quarantine"), ".bytes", &mut unread);
+        let letters = files(&journal_dir.join("dead"), ".dead", &mut unread);
         Aside {
+            unread,
             quarantined: quarantined
                 .into_iter()
                 .map(|(name, bytes)| Quarantined { positions: positions(&name), bytes })
@@ -69,14 +74,28 @@ impl Aside {
     }
 }
 
-fn files(folder: &Path, suffix: &str) -> Vec<(String, Vec<u8>)> {
-    let mut found: Vec<(String, Vec<u8>)> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, fs::read(entry.path()).ok()?)))
-        .filter(|(name, _)| name.ends_with(suffix))
-        .collect();
+/// A folder that is not there has no files; whatever else goes wrong is written down.
+fn files(folder: &Path, suffix: &str, unread: &mut Vec<String>) -> Vec<(String, Vec<u8>)> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            unread.push(format!("{}: {error}", folder.display()));
+            return Vec::new();
+        }
+        Ok(entries) => entries,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let read = entry.and_then(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let bytes = if name.ends_with(suffix) { Some(fs::read(entry.path())?) } else { None };
+            Ok(bytes.map(|bytes| (name, bytes)))
+        });
+        match read {
+            Ok(file) => found.extend(file),
+            Err(error) => unread.push(format!("a file in {}: {error}", folder.display())),
+        }
+    }
     found.sort();
     found
 }
@@ -143,11 +162,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The first position that each lane still needs, by topic, from the newest sound slot of the checkpoint.
-pub fn marks(journal_dir: &Path) -> BTreeMap<String, u64> {
-    let bytes = fs::read(journal_dir.join("journal/checkpoint")).unwrap_or_default();
+/// The first position that each lane still needs, by topic, from the newest sound slot of the checkpoint; empty where no
+/// lane was marked yet, and an error where no slot is sound.
+pub fn marks(journal_dir: &Path) -> Result<BTreeMap<String, u64>, String> {
+    let bytes = fs::read(journal_dir.join("journal/checkpoint")).map_err(|error| format!("checkpoint: {error}"))?;
     let slots = bytes.chunks(SLOT_BYTES).filter_map(|slot| slot_marks(slot).ok());
-    slots.max_by_key(|(generation, _)| *generation).map(|(_, marks)| marks).unwrap_or_default()
+    let newest = slots.max_by_key(|(generation, _)| *generation);
+    newest.map(|(_, marks)| marks).ok_or_else(|| format!("checkpoint: no sound slot in {} bytes", bytes.len()))
 }
 
 fn slot_marks(slot: &[u8]) -> Result<(u64, BTreeMap<String, u64>), &'static str> {
@@ -190,5 +211,16 @@ mod tests {
         assert_eq!(crc32c(&[b"12345", b"6789"]), 0xe306_9283);
         assert_eq!(letter("x.dead".into(), b"short").damage, Some("too short"));
         assert_eq!(positions("1-2-00010-00012-5.bytes"), 10..12);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_told_and_not_left_out() {
+        let folder = crate::tools::folder("aside");
+        let dir = folder.join("dead/1.dead");
+        std::fs::create_dir_all(&dir).unwrap();
+        let aside = Aside::read(&folder);
+        assert_eq!((aside.letters.len(), aside.unread.len()), (0, 1), "{:?}", aside.unread);
+        assert!(marks(&folder).unwrap_err().starts_with("checkpoint"));
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }
