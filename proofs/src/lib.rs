@@ -80,7 +80,7 @@ pub const PROOFS: [Proof; 12] = [
     },
     Proof {
         name: "syscalls",
-        claim: "the real process, killed or failed at the N-th system call for every N, loses nothing",
+        claim: "the real process, killed or failed at the N-th system call, drawn from every N, loses nothing",
         is_in_test_command: false,
         seeds: Seeds::Case,
         run: syscalls::prove,
