@@ -33,6 +33,7 @@ fn catcher(bug: Bug) -> Catcher {
         Bug::LengthOutsideTheChecksum => ("simulation", &["turned over: nothing was said"]),
         Bug::AppendToAnOldFile => ("simulation", &["LOST: record", "is not what segment"]),
         Bug::PositionReusedAfterACut => ("simulation", &["was reached", "and is now record"]),
+        Bug::RecoveryIgnoresAFailedSync => ("simulation", &["LOST: record"]),
         Bug::PublishBeforeSync => ("pipeline", &["was published before its sync"]),
         Bug::CheckpointBeforeReceipt => ("pipeline", &["the checkpoint is ahead of a receipt"]),
         Bug::CheckpointWithAGap => ("pipeline", &["the checkpoint has passed over a gap"]),
