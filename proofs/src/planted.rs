@@ -31,7 +31,7 @@ fn catcher(bug: Bug) -> Catcher {
         Bug::SyncRetried => ("simulation", &["is not poisoned by Failed { call: Sync"]),
         Bug::CutInTheMiddle => ("simulation", &["nothing was said", "LOST: record"]),
         Bug::LengthOutsideTheChecksum => ("simulation", &["turned over: nothing was said"]),
-        Bug::AppendToAnOldFile => ("simulation", &["LOST: record", "is not what segment"]),
+        Bug::AppendToAnOldFile => ("simulation", &["LOST: record", "is not what segment", "is not poisoned by Failed"]),
         Bug::PositionReusedAfterACut => ("simulation", &["was reached", "and is now record"]),
         Bug::RecoveryIgnoresAFailedSync => ("simulation", &["LOST: record"]),
         Bug::PublishBeforeSync => ("pipeline", &["was published before its sync"]),
