@@ -27,7 +27,7 @@ fn catcher(bug: Bug) -> Catcher {
     let (proof, says): (_, &[_]) = match bug {
         Bug::AckBeforeSync => ("simulation", &["LOST: record"]),
         Bug::NoDirectorySync => ("simulation", &["LOST: record"]),
-        Bug::BothSlotsBetweenSyncs => ("simulation", &["LOST: record", "the checkpoint is"]),
+        Bug::BothSlotsBetweenSyncs => ("simulation", &["LOST: record", "the checkpoint is", "not as settled up to"]),
         Bug::SyncRetried => ("simulation", &["is not poisoned by Failed { call: Sync"]),
         Bug::CutInTheMiddle => ("simulation", &["nothing was said", "LOST: record"]),
         Bug::LengthOutsideTheChecksum => ("simulation", &["turned over: nothing was said"]),
