@@ -26,11 +26,12 @@ pub enum Bug {
     SegmentFreedUnderALane,
     WholeBatchSetAside,
     KeyFileHalfWritten,
+    RecoveryIgnoresAFailedSync,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 16] = [
+    pub const ALL: [Bug; 17] = [
         Bug::AckBeforeSync,
         Bug::PublishBeforeSync,
         Bug::NoDirectorySync,
@@ -47,6 +48,7 @@ impl Bug {
         Bug::SegmentFreedUnderALane,
         Bug::WholeBatchSetAside,
         Bug::KeyFileHalfWritten,
+        Bug::RecoveryIgnoresAFailedSync,
     ];
 
     /// As `PLANTED_BUG` names it.
@@ -68,6 +70,7 @@ impl Bug {
             Bug::SegmentFreedUnderALane => "segment-freed-under-a-lane",
             Bug::WholeBatchSetAside => "whole-batch-set-aside",
             Bug::KeyFileHalfWritten => "key-file-half-written",
+            Bug::RecoveryIgnoresAFailedSync => "recovery-ignores-a-failed-sync",
         }
     }
 

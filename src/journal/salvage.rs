@@ -54,10 +54,16 @@ pub fn hole(walk: &mut Walk, segment: u64, hole: &Hole, positions: Range<u64>, l
     }
     let what = "a frame is broken";
     let mut damages: Vec<Damage> = missing.iter().map(|missing| damage(segment, hole.at, missing, what)).collect();
-    if damages.is_empty() && hole.bytes > 0 {
-        // All records are sound, the header alone is not.
-        let bytes = hole.at..hole.at + FRAME_HEADER_BYTES as u64;
-        damages.push(Damage { segment, bytes, positions: 0..0, what: "a frame's header is broken" });
+    // A hole begins where a header should be: that is broken, whether or not the records behind it are.
+    let header = hole.at..hole.at + FRAME_HEADER_BYTES as u64;
+    match damages.first_mut() {
+        Some(first) if first.bytes.start == header.end => first.bytes.start = header.start,
+        Some(_) if hole.used_bytes == 0 => {}
+        _ if hole.bytes > 0 => {
+            let what = "a frame's header is broken";
+            damages.insert(0, Damage { segment, bytes: header, positions: 0..0, what });
+        }
+        _ => {}
     }
     Ok(Salvaged { bytes, records, damages })
 }

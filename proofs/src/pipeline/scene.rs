@@ -122,6 +122,7 @@ impl Scene {
     fn live(&mut self, lives: u64) -> Result<(), Wrong> {
         for _ in 0..lives {
             self.plan_cut();
+            self.befall_a_start();
             if self.start()? {
                 let steps = self.random.between(5, STEPS_MAX);
                 for _ in 0..steps {
@@ -186,7 +187,8 @@ impl Scene {
 
     /// Whether there is a process now.
     pub(super) fn start(&mut self) -> Result<bool, Wrong> {
-        self.outcome.restarts += 1;
+        // The first start, of a folder that is empty, is none.
+        self.outcome.restarts += u64::from(self.world.disk.changes() > 0);
         match Bridge::start(&self.world, &self.settings, &mut self.random) {
             Ok(bridge) => {
                 self.note(|_| "started".to_owned());

@@ -138,6 +138,19 @@ impl Scene {
         }
     }
 
+    /// A start meets trouble of its own. Not one of its looks: a list that cannot be read costs repeats that are kept a
+    /// second time, by design, and the judge of repeats knows no such excuse.
+    pub(super) fn befall_a_start(&mut self) {
+        if !self.has_faults || !self.random.chance(30) {
+            return;
+        }
+        let calls = [Call::Write, Call::Sync, Call::Sync, Call::Create, Call::Rename, Call::SyncFolder, Call::Remove];
+        let (call, errno) = (self.random.pick(&calls), self.random.pick(&[EIO, EIO, ENOSPC]));
+        let fault = Fault { call, countdown: self.random.between(1, 12), errno };
+        self.note(|_| format!("{fault:?}"));
+        self.world.disk.set_fault(Some(fault));
+    }
+
     fn set_clock(&mut self) {
         let skew_ms = self.random.pick(&[0, 0, 90_000, -90_000, 7_200_000, -7_200_000, 86_400_000 * 40]);
         self.note(|_| format!("the clock is {skew_ms} ms off"));

@@ -63,6 +63,11 @@ impl Failed {
             || self.path == Path::new("journal/checkpoint");
         is_used && matches!(self.call, Call::Write | Call::Sync)
     }
+
+    /// Whether a copy for the quarantine may be missing by it.
+    pub fn hinders_a_copy(&self) -> bool {
+        self.path.starts_with("quarantine") || matches!(self.call, Call::Read | Call::Open)
+    }
 }
 
 /// How the process ended.
@@ -153,6 +158,16 @@ impl SimDisk {
         self.state().failed.clone()
     }
 
+    /// Whether something could not be read since the last restart.
+    pub fn has_failed_read(&self) -> bool {
+        self.state().failed.iter().any(|failed| matches!(failed.call, Call::Read | Call::Open | Call::List))
+    }
+
+    /// Whether a name may be there again that was to go.
+    pub fn has_failed_removal(&self) -> bool {
+        self.state().failed.iter().any(|failed| matches!(failed.call, Call::Remove | Call::SyncFolder))
+    }
+
     pub fn set_capacity_bytes(&self, bytes: u64) {
         self.state().capacity_bytes = bytes;
     }
@@ -185,11 +200,11 @@ impl SimDisk {
     }
 
     /// Turns one bit of a file over, in the cache and on the platter. Only for a file without un-synced writes,
-    /// where both are the same.
-    pub fn flip(&self, path: &str, bit: u64) {
+    /// where both are the same. The byte as it is then.
+    pub fn flip(&self, path: &str, bit: u64) -> u8 {
         let mut state = self.state();
         let inode = state.find(Path::new(path)).expect("the driver flips in files that are there");
-        state.inode(inode).flip(bit);
+        state.inode(inode).flip(bit)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

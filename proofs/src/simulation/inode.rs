@@ -120,11 +120,12 @@ impl Inode {
         self.blocks.resize(self.cache.len().div_ceil(BLOCK_BYTES as usize), false);
     }
 
-    /// Rot: one bit of what was synced turns over.
-    pub fn flip(&mut self, bit: u64) {
+    /// Rot: one bit of what was synced turns over. The byte as it is then.
+    pub fn flip(&mut self, bit: u64) -> u8 {
         let (byte, mask) = ((bit / 8) as usize, 1 << (bit % 8));
         self.platter[byte] ^= mask;
         self.cache[byte] ^= mask;
+        self.cache[byte]
     }
 
     /// Moves what survives onto the platter and forgets the rest. Length changes are journaled by the file system in

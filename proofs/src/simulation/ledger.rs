@@ -7,7 +7,12 @@
 //! An **obligation** is a record that was answered `Ok`, or that a reader saw, at its position. It ends when every lane
 //! has passed it in the recovered checkpoint, or when rot that the driver made hit it and the journal said so.
 
+mod dead_letters;
+mod rot;
 mod verdict;
+
+pub use dead_letters::DeadLetters;
+pub use rot::{Hit, Rot};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,33 +84,19 @@ pub struct Found {
     pub may_have_gaps: bool,
     /// There may have been no room for a new checkpoint file.
     pub is_squeezed: bool,
+    /// A read has failed, perhaps that of a segment's list.
+    pub may_miss_tags: bool,
+    /// A segment that was to go may be there again at the next start.
+    pub has_failed_removal: bool,
 }
 
-/// What rot may have taken.
-#[derive(Debug, Default, Clone)]
-pub struct Rot {
-    pub struck: bool,
-    /// Records that may be gone.
-    pub records: BTreeSet<usize>,
-    /// Both slots or one of the checkpoint file may be broken.
-    pub checkpoint: bool,
-    /// The batch that may count as a torn tail: its positions may be given out again.
-    pub tail: BTreeSet<usize>,
-}
-
-impl Rot {
-    /// Whether nothing was hit.
-    pub fn is_none(&self) -> bool {
-        !self.struck
-    }
-
-    /// Rot that no judged recovery has met yet stays.
-    pub fn merge(&mut self, other: Rot) {
-        self.records.extend(other.records);
-        self.checkpoint |= other.checkpoint;
-        self.struck |= other.struck;
-        self.tail.extend(other.tail);
-    }
+/// What rot took, which the journal must have told of.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Positions and records.
+    pub records: Vec<(u64, usize)>,
+    /// Both slots of the checkpoint are broken: each lane starts from the oldest segment.
+    pub has_lost_lanes: bool,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -117,9 +108,12 @@ pub struct Ledger {
     high_water: u64,
     /// Obligations below are over.
     freed_below: u64,
+    /// Freed, but the disk has refused to let them go: they may be back, each at its place.
+    lingering: BTreeMap<u64, usize>,
     /// Checkpoints handed over: the last one whose sync was reported comes first.
     candidates: Vec<Vec<LaneMark>>,
-    /// The one before: where there is no room for a new checkpoint file, a power cut in a recovery may go back to it.
+    /// The one before: where there is no room for a new checkpoint file, a power cut in a recovery may go back to it; and
+    /// where rot breaks the slot of the newest.
     elder: Vec<LaneMark>,
     /// The largest lowest lane ever handed over.
     passed: u64,
@@ -156,12 +150,6 @@ impl Ledger {
     /// The newest record that must be there.
     pub fn last_obligation(&self) -> Option<usize> {
         self.at.last_key_value().map(|(_, id)| *id)
-    }
-
-    /// Records of the same write.
-    pub fn batch_of(&self, id: usize) -> BTreeSet<usize> {
-        let batch = self.known[id].batch;
-        (0..self.known.len()).filter(|other| self.known[*other].batch == batch).collect()
     }
 
     pub fn answered(&mut self, id: usize, answer: Result<u64, AppendError>) -> Result<(), Wrong> {
@@ -231,7 +219,12 @@ impl Ledger {
             0 => 0,
             synced => synced - 1,
         });
-        self.freed_below = self.freed_below.max(found.oldest);
+        if found.has_failed_removal {
+            self.lingering.extend(self.at.range(..found.oldest));
+        } else {
+            self.lingering.clear();
+            self.freed_below = self.freed_below.max(found.oldest);
+        }
         // A recovery that returns has synced what it goes on with.
         let before = self.candidates.remove(0);
         self.go_on_with(before, sorted(&found.lanes));

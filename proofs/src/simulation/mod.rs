@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! runner ─▶ scene, rot_walk ─▶ rig (the journal's parts, stepped) ─▶ disk ─▶ folder, inode
-//!             └────▶ ledger (what was promised), rot
+//!             └────▶ ledger (what was promised), rot, copies, told
 //! ```
 //!
 //! A scene is fixed by its seed. `proofs run simulation --only --seed N` tells it with every call on the disk.
@@ -21,5 +21,6 @@ mod rot;
 mod rot_walk;
 mod runner;
 mod scene;
+mod told;
 
 pub use runner::prove;

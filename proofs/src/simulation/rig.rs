@@ -83,10 +83,10 @@ pub struct Rig {
 
 /// Why there is no journal, or nothing can be said about it.
 pub enum NotOpen {
-    /// The disk or the power is to blame.
-    Trouble(OpenError),
+    /// The disk or the power is to blame, which must have been in trouble.
+    Trouble(String),
     /// There is no room to recover in; allowed only while the disk is full.
-    NoRoom(OpenError),
+    NoRoom(String),
     Wrong(Wrong),
 }
 
@@ -108,8 +108,8 @@ impl Rig {
         let opened = open_stepped(storage, shape.options(), metrics.clone(), health, now_ms, JournalId(identity));
         let Stepped { journal, writer, keeper, recovered } = match opened {
             Ok(stepped) => stepped,
-            Err(error @ OpenError::NoRoom { .. }) => return Err(NotOpen::NoRoom(error)),
-            Err(error @ OpenError::Io { .. }) => return Err(NotOpen::Trouble(error)),
+            Err(error @ OpenError::NoRoom { .. }) => return Err(NotOpen::NoRoom(error.to_string())),
+            Err(error @ OpenError::Io { .. }) => return Err(NotOpen::Trouble(error.to_string())),
             Err(error) => return Err(NotOpen::Wrong(format!("the journal does not open: {error}"))),
         };
         let (torn_bytes, broken_slots) = (recovered.torn_bytes, recovered.broken_slots);
@@ -127,9 +127,11 @@ impl Rig {
             met: Vec::new(),
             may_have_gaps: shape.had_faults,
             is_squeezed: shape.may_be_full(),
+            may_miss_tags: disk.has_failed_read(),
+            has_failed_removal: disk.has_failed_removal(),
         };
         let mut reader = rig.journal.reader(Position(0));
-        while let Some(met) = next(&mut reader).map_err(NotOpen::Wrong)? {
+        while let Some(met) = next(&mut reader).map_err(NotOpen::Trouble)? {
             found.met.push(met);
         }
         // Damage met by readers is told by the keeper.
@@ -209,7 +211,6 @@ impl Rig {
     }
 
     /// One lane alone.
-    #[cfg(test)]
     pub fn mark_one(&mut self, topic: &str, position: u64) {
         self.mark(vec![LaneMark { topic: topic.to_owned(), position: Position(position), takes: 0 }]);
     }

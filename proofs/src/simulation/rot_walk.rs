@@ -2,19 +2,22 @@
 //! two slots so that one may break, also at the same bit of both.
 //!
 //! In: nothing; the journal is always the same. Out: how many bits were turned over, each followed by a recovery that was
-//! judged; or the failing one and the command that repeats it. Never happens: a bit that counts although nothing could
+//! judged (what is told, what is copied, which slot's lanes count); or the failing one and the command that repeats it. Never happens: a bit that counts although nothing could
 //! depend on it (padding between frames, the unused rest of a block).
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use retell_bridge::journal::{LaneMark, Position};
 use retell_bridge::metrics::Metrics;
 
+use super::copies;
 use super::disk::{End, SimDisk};
-use super::ledger::{Ledger, Wrong};
+use super::ledger::{Found, Ledger, Rot, Wrong};
 use super::rig::{NotOpen, Rig, Shape};
 use super::rot::{self, CHECKPOINT};
 use super::scene::START_MS;
+use super::told::{self, Word};
 use crate::figure::repeat_with;
 use crate::random::Random;
 
@@ -30,6 +33,12 @@ const PAYLOAD_STRIDE_BITS: usize = 61;
 
 const SLOT_BYTES: usize = 20_480;
 const SLOT_LENGTH_AT: usize = 12;
+const SLOT_GENERATION_AT: usize = 32;
+
+/// One lane, as far as it was settled in the elder slot and in the newer one.
+const TOPIC: &str = "retell.call_ended";
+const SETTLED: [u64; 2] = [5, 9];
+
 /// Names the step to repeat alone.
 pub const STEP: &str = "ROT";
 
@@ -80,7 +89,7 @@ fn build() -> Result<(SimDisk, Ledger), Wrong> {
     let mut random = Random::new(11);
     let (disk, mut ledger) = (SimDisk::new(random.split(), shape().capacity_bytes), Ledger::new());
     let (mut rig, found) = open(&disk, &Arc::default())?;
-    ledger.recovered(&found, &super::ledger::Rot::default())?;
+    ledger.recovered(&found, &Rot::default())?;
     for batch in 0..20 {
         let ids: Vec<usize> =
             (0..1 + batch % 3).map(|_| ledger.make(100 + 2_500 * (batch % 2), START_MS, batch, &mut random)).collect();
@@ -91,8 +100,14 @@ fn build() -> Result<(SimDisk, Ledger), Wrong> {
             ledger.answered(*id, answer.map(|position| position.0))?;
         }
     }
-    rig.turn(START_MS + 1);
-    ledger.checkpoint_synced();
+    for position in SETTLED {
+        rig.mark_one(TOPIC, position);
+        ledger.handed_over(&lanes(Some(position)));
+        if !rig.turn(START_MS + 1) {
+            return Err("a checkpoint is not written on a disk without trouble".to_owned());
+        }
+        ledger.checkpoint_synced();
+    }
     drop(rig);
     disk.restart(End::Killed);
     Ok((disk, ledger))
@@ -110,7 +125,7 @@ fn shape() -> Shape {
     }
 }
 
-fn open(disk: &SimDisk, metrics: &Arc<Metrics>) -> Result<(Rig, super::ledger::Found), Wrong> {
+fn open(disk: &SimDisk, metrics: &Arc<Metrics>) -> Result<(Rig, Found), Wrong> {
     Rig::open(disk, &shape(), metrics, START_MS, &mut Random::new(7)).map_err(|error| match error {
         NotOpen::Trouble(error) | NotOpen::NoRoom(error) => format!("the journal does not open: {error}"),
         NotOpen::Wrong(wrong) => wrong,
@@ -119,19 +134,47 @@ fn open(disk: &SimDisk, metrics: &Arc<Metrics>) -> Result<(Rig, super::ledger::F
 
 fn strike(disk: &SimDisk, ledger: &Ledger, metrics: &Arc<Metrics>, path: &str, bits: &[usize]) -> Result<(), Wrong> {
     let (disk, mut ledger) = (disk.copy(), ledger.clone());
-    let mut rot = rot::strike_at(&disk, &ledger, path, bits[0] as u64);
-    for bit in &bits[1..] {
-        rot = rot::strike_at(&disk, &ledger, path, *bit as u64);
-    }
+    let newest = newest_slot(&disk);
+    let hits = bits.iter().map(|bit| rot::strike_at(&disk, &ledger, path, *bit as u64)).collect();
+    let rot = Rot { hits };
     let (rig, found) = open(&disk, metrics)?;
-    ledger.recovered(&found, &rot)?;
-    let is_told = match (path, bits) {
+    let taken = ledger.recovered(&found, &rot)?;
+    let (told_bytes, torn_bytes) = (rig.told_bytes(), rig.torn_bytes());
+    let word = Word { told_bytes, torn_bytes, was_cut_off: false, could_not_copy: false, cannot_copy: false };
+    told::check(&disk, &rot, &taken, &found.met, &word)?;
+    let (is_told, settled) = match (path, bits) {
         // It cannot be told from one that a crash has torn: a warning, and the other one counts.
-        (CHECKPOINT, [_]) => rig.broken_slots() == 1,
-        (CHECKPOINT, _) => rig.broken_slots() == 2 && rig.told_bytes() > 0,
-        _ => rig.told_bytes() > 0 || rig.torn_bytes() > 0,
+        (CHECKPOINT, [bit]) => {
+            let is_newest = bit / 8 / SLOT_BYTES == newest;
+            (rig.broken_slots() == 1, Some(SETTLED[usize::from(!is_newest)]))
+        }
+        (CHECKPOINT, _) => (rig.broken_slots() == 2 && told_bytes > 0, None),
+        _ => (told_bytes > 0 || torn_bytes > 0, Some(SETTLED[1])),
     };
-    if is_told { Ok(()) } else { Err("nothing was said".to_owned()) }
+    if !is_told {
+        return Err("nothing was said".to_owned());
+    }
+    if found.lanes != lanes(settled) {
+        return Err(format!("the lanes are {:?}, not as settled up to {settled:?}", found.lanes));
+    }
+    // What costs no record is kept for a look at it, too; of a checkpoint, where nothing else is left.
+    let must_be_kept = path != CHECKPOINT || bits.len() > 1;
+    let copies = copies::all(&disk);
+    if must_be_kept && !rot.hits.iter().all(|hit| copies.iter().any(|copy| copy.holds(hit))) {
+        return Err("no copy holds what turned over".to_owned());
+    }
+    Ok(())
+}
+
+fn lanes(settled: Option<u64>) -> Vec<LaneMark> {
+    let lane = |position| LaneMark { topic: TOPIC.to_owned(), position: Position(position), takes: 0 };
+    settled.map(lane).into_iter().collect()
+}
+
+fn newest_slot(disk: &SimDisk) -> usize {
+    let checkpoint = disk.bytes(CHECKPOINT).expect("the rig has written one");
+    let generation = |slot: usize| u32_at(&checkpoint, slot * SLOT_BYTES + SLOT_GENERATION_AT);
+    usize::from(generation(1) > generation(0))
 }
 
 /// Every bit of headers and frames that something depends on.

@@ -38,9 +38,9 @@ pub fn prove(order: &Order) -> Result<Figure, String> {
     // A long run is added to others: the walks, always the same, count with each commit alone.
     let walked = if order.effort == Effort::Commit { walk.recoveries + turned } else { 0 };
     let more = format!(
-        "{} with rot by chance, {} damaged places found whole in quarantine, {} poisoned, {} refused for room; beside them {} from a cut at each of {} \
-         changes, {turned} with rot at one bit after the other",
-        total.rotten, total.copies, total.poisoned, total.full, walk.recoveries, walk.cuts
+        "{} with rot by chance, {} damaged places found whole in quarantine, {} with a failing call, {} poisoned, {} refused for \
+         room; beside them {} from a cut at each of {} changes, {turned} with rot at one bit after the other",
+        total.rotten, total.copies, total.troubled, total.poisoned, total.full, walk.recoveries, walk.cuts
     );
     Ok(Figure { count: walked + total.recoveries, unit: "recoveries", none: "lost", more })
 }
@@ -132,6 +132,7 @@ impl Outcome {
         self.poisoned += other.poisoned;
         self.full += other.full;
         self.copies += other.copies;
+        self.troubled += other.troubled;
     }
 }
 

@@ -9,11 +9,9 @@ use std::sync::Arc;
 use retell_bridge::journal::{LaneMark, Position};
 use retell_bridge::metrics::Metrics;
 
-use super::copies::Copies;
-use super::disk::{Call, End, SimDisk};
-use super::ledger::{Ledger, Rot, Wrong};
-use super::rig::{NotOpen, Rig, Shape};
-use super::rot;
+use super::disk::SimDisk;
+use super::ledger::{DeadLetters, Ledger, Rot, Wrong};
+use super::rig::Shape;
 use crate::random::Random;
 
 /// A line of the scene, made only where the scene is told.
@@ -26,6 +24,7 @@ macro_rules! note {
     };
 }
 
+mod recovering;
 mod steps;
 
 const TOPICS: [&str; 4] = ["retell.call_ended", "retell.call_started", "retell.chat_ended", "retell.unrecognized"];
@@ -35,8 +34,11 @@ pub const START_MS: u64 = 1_767_225_600_000;
 /// What one scene came to.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Outcome {
+    /// The first start of all, on an empty disk, is none.
     pub recoveries: u64,
     pub changes: u64,
+    /// Recoveries in which a call has failed; those that it cut off are not among the `recoveries`.
+    pub troubled: u64,
     pub rotten: u64,
     pub poisoned: u64,
     pub full: u64,
@@ -64,12 +66,13 @@ pub struct Scene {
     batches: u64,
     /// The disk was made smaller than the journal was promised.
     is_squeezed: bool,
-    /// Files in quarantine when rot struck last.
-    copies_before_rot: usize,
-    /// Rot has struck, and no recovery since then was judged.
-    rot_waits: bool,
-    /// A copy could not be made in an attempt since then that was cut off.
-    copy_failed: bool,
+    dead_letters: DeadLetters,
+    /// What has struck since a recovery was judged last.
+    rot: Rot,
+    /// An attempt since then was cut off.
+    was_cut_off: bool,
+    /// In such an attempt a copy could not be made.
+    could_not_copy: bool,
     outcome: Outcome,
     /// What is done, step by step; only a scene that is told keeps it.
     log: Option<Vec<String>>,
@@ -119,9 +122,10 @@ impl Scene {
             lanes: TOPICS[..topics].iter().map(lane).collect(),
             batches: 0,
             is_squeezed: false,
-            copies_before_rot: 0,
-            rot_waits: false,
-            copy_failed: false,
+            dead_letters: DeadLetters::default(),
+            rot: Rot::default(),
+            was_cut_off: false,
+            could_not_copy: false,
             outcome: Outcome::default(),
             log: tells.then(|| vec![format!("{shape:?}, {topics} lanes")]),
             shape,
@@ -129,25 +133,33 @@ impl Scene {
     }
 
     fn live(&mut self, lives: u64, plan: CutPlan) -> Result<(), Wrong> {
-        let mut rot = Rot::default();
         for life in 0..=lives {
             self.plan_cut(life, plan);
-            let Some(mut rig) = self.recover(&rot)? else {
-                rot.merge(self.die()?);
-                continue;
-            };
-            self.steps(&mut rig)?;
-            self.outcome.poisoned += u64::from(rig.is_poisoned());
-            drop(rig);
-            rot = self.die()?;
+            self.recovery_trouble();
+            if let Some(mut rig) = self.recover()? {
+                self.steps(&mut rig)?;
+                self.outcome.poisoned += u64::from(rig.is_poisoned());
+            }
+            self.die();
         }
-        // The last word: no trouble any more, everything must be there, and the journal takes records.
-        self.disk.set_capacity_bytes(2 * self.shape.capacity_bytes);
+        self.last_word()
+    }
+
+    /// No trouble any more: everything must be there, and the journal takes records.
+    fn last_word(&mut self) -> Result<(), Wrong> {
+        // Dead letters and quarantine stay, and may have filled it: more room is what an operator gives.
+        self.disk.set_capacity_bytes(4 * self.shape.capacity_bytes);
+        self.shape.size_max_bytes *= 2;
         self.is_squeezed = false;
         self.shape.has_faults = false;
         self.disk.cut_at(None);
-        let mut rig = self.recover(&rot)?.ok_or("a recovery without trouble fails")?;
-        self.write(&mut rig)?;
+        let mut rig = self.recover()?.ok_or("a recovery without trouble fails")?;
+        self.catch_up(&mut rig)?;
+        let (count, largest) = (3, 4_000);
+        let kept = self.write_some(&mut rig, count, largest)?;
+        if kept < count {
+            return Err(format!("of {count} records {kept} are taken, where there is room and no trouble"));
+        }
         self.outcome.changes = self.disk.changes();
         Ok(())
     }
@@ -166,101 +178,6 @@ impl Scene {
             note!(self, "the power will be cut at change {at}");
         }
         self.disk.cut_at(at);
-    }
-
-    /// `None` where the power was cut, or a fault struck, before the recovery ended.
-    fn recover(&mut self, rot: &Rot) -> Result<Option<Rig>, Wrong> {
-        let copies = self.shape.has_rot.then(|| Copies::before(&self.disk));
-        let opened = Rig::open(&self.disk, &self.shape, &self.metrics, self.now_ms, &mut self.random);
-        let has_trouble = self.disk.is_down() || !self.disk.failed().is_empty();
-        let (rig, found) = match opened {
-            Ok(opened) => opened,
-            Err(NotOpen::Trouble(error)) if has_trouble => {
-                note!(self, "the recovery is cut short: {error}");
-                return Ok(None);
-            }
-            // Rot in a spare takes the room that a recovery counts on.
-            Err(NotOpen::NoRoom(error)) if self.is_squeezed || !rot.is_none() => {
-                note!(self, "the recovery finds no room: {error}");
-                return Ok(None);
-            }
-            Err(NotOpen::Trouble(error) | NotOpen::NoRoom(error)) => {
-                return Err(format!("the journal does not open: {error}"));
-            }
-            Err(NotOpen::Wrong(wrong)) if has_trouble => {
-                note!(self, "the recovery is cut short: {wrong}");
-                return Ok(None);
-            }
-            Err(NotOpen::Wrong(wrong)) => return Err(wrong),
-        };
-        if self.disk.is_down() {
-            return Ok(None);
-        }
-        note!(
-            self,
-            "recovered: {} met, oldest {}, synced {}, lanes {:?}",
-            found.met.len(),
-            found.oldest,
-            found.synced,
-            found.lanes
-        );
-        let taken = self.ledger.recovered(&found, rot)?;
-        // An attempt that was cut off has told and copied; in a last batch that no checkpoint covers, where rot cannot be
-        // told from a torn write, the copy and the warning are all there is.
-        // Where the disk is full there is the word alone.
-        let copied = self.copy_failed || self.has_failed_copy() || self.copies() > self.copies_before_rot;
-        let cut = !rot.tail.is_empty() && rig.torn_bytes() > 0;
-        if taken > 0 && rig.told_bytes() == 0 && !cut && !copied {
-            return Err(format!("{taken} records are gone by rot, and nothing was said"));
-        }
-        if let Some(copies) = copies {
-            self.outcome.copies += copies.check(&self.disk)?;
-        }
-        self.rot_waits = false;
-        self.copy_failed = false;
-        self.outcome.recoveries += 1;
-        if !self.shape.has_rot && !self.shape.has_faults && rig.told_bytes() > 0 {
-            return Err("damage is told after a plain crash".to_owned());
-        }
-        // The publisher starts where the checkpoint says; what it had settled behind that it sends again.
-        for lane in &mut self.lanes {
-            let known = found.lanes.iter().find(|known| known.topic == lane.topic);
-            lane.position = known.map_or(Position(found.oldest), |known| known.position);
-        }
-        Ok(Some(rig))
-    }
-
-    /// The process ends, if the cut has not ended it yet; then perhaps rot.
-    fn die(&mut self) -> Result<Rot, Wrong> {
-        let killed = !self.disk.is_down() && self.random.chance(40);
-        let end = if killed { End::Killed } else { End::PowerCut };
-        note!(self, "{end:?} after change {}", self.disk.changes());
-        self.keep_calls();
-        self.copy_failed |= self.rot_waits && self.has_failed_copy();
-        self.disk.restart(end);
-        if end == End::Killed || !self.shape.has_rot || !self.random.chance(30) {
-            return Ok(Rot::default());
-        }
-        if !self.rot_waits {
-            self.copies_before_rot = self.copies();
-        }
-        self.rot_waits = true;
-        let (rot, told) = rot::strike(&self.disk, &self.ledger, &mut self.random);
-        self.outcome.rotten += 1;
-        note!(self, "rot: {told}");
-        Ok(rot)
-    }
-
-    fn copies(&self) -> usize {
-        self.disk.names("quarantine").iter().filter(|name| name.ends_with(".bytes")).count()
-    }
-
-    fn has_failed_copy(&self) -> bool {
-        self.disk.failed().iter().any(|failed| failed.path.starts_with("quarantine"))
-    }
-
-    fn has_failed_read(&self) -> bool {
-        self.disk.failed().iter().any(|failed| matches!(failed.call, Call::Read | Call::Open | Call::List))
     }
 
     fn keep_calls(&mut self) {

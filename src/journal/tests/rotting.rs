@@ -56,6 +56,29 @@ fn a_rotten_list_costs_no_record_and_no_tag() {
     assert_eq!(stepped.recovered.tags.count(), 10);
 }
 
+/// Where no frame follows, only what stood behind the header was copied.
+#[test]
+fn a_broken_frame_header_is_in_quarantine_itself() {
+    for is_closed in [true, false] {
+        let scene = Scene::new();
+        let mut stepped = scene.open();
+        scene.fill(&mut stepped, 1..6, 1_000);
+        if is_closed {
+            scene.close(stepped);
+        } else {
+            drop(stepped);
+        }
+        // The closing frame, or the last one of a segment that was never closed.
+        let last = if is_closed { 6 } else { 5 };
+        rot(&scene.path(&segment(1)), last * 4096, b"\xee\xee");
+        let stepped = scene.open();
+        assert_eq!(read_all(&stepped, 1).0, numbered(1..6));
+        let copy = |name: &String| std::fs::read(scene.path("quarantine").join(name)).unwrap();
+        let has_header = scene.files("quarantine").iter().map(copy).any(|bytes| bytes.starts_with(b"\xee\xee"));
+        assert!(has_header, "closed: {is_closed}");
+    }
+}
+
 #[test]
 fn rot_before_a_sound_closing_frame_is_no_torn_tail() {
     let scene = Scene::new();

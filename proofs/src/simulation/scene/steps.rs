@@ -24,8 +24,8 @@ impl Scene {
                 64..72 => self.mark(rig),
                 72..85 => self.turn(rig),
                 85..92 => self.wait(),
-                92..94 => self.dead_letter(rig),
-                94..96 => self.trouble(),
+                92..94 => self.dead_letter(rig)?,
+                94..96 => self.trouble(8),
                 96..98 => self.room(),
                 _ => {
                     if self.close(rig)? {
@@ -44,6 +44,11 @@ impl Scene {
     pub(super) fn write(&mut self, rig: &mut Rig) -> Result<(), Wrong> {
         let count = self.random.pick(&[1, 1, 1, 2, 3, 8]);
         let largest = self.random.pick(&[64, 600, 600, 4_000, 4_000, 4_000, self.shape.segment_bytes / 2]);
+        self.write_some(rig, count, largest).map(|_kept| ())
+    }
+
+    /// One write of so many records; how many were answered Ok.
+    pub(super) fn write_some(&mut self, rig: &mut Rig, count: usize, largest: u64) -> Result<usize, Wrong> {
         self.batches += 1;
         let mut ids = Vec::new();
         for _ in 0..count {
@@ -55,6 +60,7 @@ impl Scene {
         let answers = rig.write(&self.disk, &records, self.now_ms)?;
         let is_down = self.disk.is_down();
         note!(self, "write {} records {}..: {:?}", ids.len(), ids[0], answers.first());
+        let kept = answers.iter().filter(|answer| matches!(answer, Some(Ok(_)))).count();
         for (id, answer) in ids.iter().zip(answers) {
             match answer {
                 Some(Ok(_)) if was_poisoned => return Err(format!("record {id} was answered Ok behind a failed sync")),
@@ -66,11 +72,11 @@ impl Scene {
                 None => return Err(format!("record {id} was never answered")),
             }
         }
-        Ok(())
+        Ok(kept)
     }
 
     /// Kafka is well: every lane is published to the end, so that segments go and there is room again.
-    fn catch_up(&mut self, rig: &mut Rig) -> Result<(), Wrong> {
+    pub(super) fn catch_up(&mut self, rig: &mut Rig) -> Result<(), Wrong> {
         for lane in 0..self.lanes.len() {
             self.publish_lane(rig, lane, u64::MAX)?;
         }
@@ -97,7 +103,7 @@ impl Scene {
         }
         if let Some(error) = error {
             // A read that fails is tried again; nothing is skipped meanwhile.
-            if !self.has_failed_read() && !self.disk.is_down() {
+            if !self.disk.has_failed_read() && !self.disk.is_down() {
                 return Err(error);
             }
             note!(self, "lane {lane} cannot read on: {error}");
@@ -127,13 +133,27 @@ impl Scene {
         note!(self, "{ms} ms pass");
     }
 
-    fn dead_letter(&mut self, rig: &mut Rig) {
-        let name = format!("{}", self.random.below(3));
-        let kept = rig.keep_dead_letter(&name, &[7; 700]);
+    fn dead_letter(&mut self, rig: &mut Rig) -> Result<(), Wrong> {
+        let (name, letter) = (format!("{}", self.random.below(3)), self.dead_letters.make(&mut self.random));
+        let kept = rig.keep_dead_letter(&name, &letter);
         note!(self, "dead letter {name}: kept {kept}");
+        if kept && self.disk.is_down() {
+            return Err(format!("dead letter {name} was kept when the power was off"));
+        }
+        self.dead_letters.answered(&name, letter, kept);
+        Ok(())
     }
 
-    fn trouble(&mut self) {
+    /// A recovery meets trouble of its own: its rewriting, its new checkpoint, its copies and its looks into folders.
+    pub(super) fn recovery_trouble(&mut self) {
+        if self.random.chance(30) {
+            let latest = self.random.pick(&[4, 12, 40]);
+            self.trouble(latest);
+        }
+    }
+
+    /// One of the next calls of some kind fails, the `latest` at the latest.
+    fn trouble(&mut self, latest: u64) {
         if !self.shape.has_faults {
             return;
         }
@@ -151,7 +171,8 @@ impl Scene {
             Call::SetLen,
             Call::Remove,
         ]);
-        let fault = Fault { call, countdown: self.random.between(1, 8), errno: self.random.pick(&[EIO, EIO, ENOSPC]) };
+        let fault =
+            Fault { call, countdown: self.random.between(1, latest), errno: self.random.pick(&[EIO, EIO, ENOSPC]) };
         note!(self, "{fault:?}");
         self.disk.set_fault(Some(fault));
     }
