@@ -113,7 +113,7 @@ pub fn send(again: &mut Again, disk: &Disk, kept: &Kept, to: Option<&str>) -> Re
         Err(refused) => {
             let renewed = again.renew(false);
             return Err(match renewed {
-                Ok(late) => late.unwrap_or(refused).into(),
+                Ok(late) => late.refused.unwrap_or(refused).into(),
                 Err(DeliveryError { reason, .. }) => StaysError::NoProducer { refused, reason },
             });
         }
