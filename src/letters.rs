@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::journal::storage::{Claim, Disk};
 use crate::journal::{DeadLetterError, Record, dead};
 use crate::kafka::{KafkaProducer, Options, SettingsError};
-use crate::publisher::{Again, DeliveryError, Letter, Refused, Router, Target, Topics};
+use crate::publisher::{Again, DeliveryError, Letter, Refused, Router, TOO_LARGE, Target, Topics};
 
 /// How long Kafka may be silent before a command gives up.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,6 +31,15 @@ pub struct Kept {
     pub name: String,
     /// `None`: damaged, or of a newer release.
     pub letter: Option<Letter>,
+}
+
+impl Kept {
+    /// The refusal for which it was set aside, where that was for its size.
+    fn size_verdict(&self) -> Option<Refused> {
+        let Letter { reason, topic, record } = self.letter.as_ref()?;
+        let topic = topic.clone().filter(|_| reason == TOO_LARGE)?;
+        Some(Refused::TooLarge { topic, position: record.position })
+    }
 }
 
 /// Why a letter still lies in the folder.
@@ -129,7 +138,7 @@ pub fn send(again: &mut Again, disk: &Disk, kept: &Kept, to: Option<&str>) -> Re
         Err(refused) => {
             let renewed = again.renew(false);
             return Err(match renewed {
-                Ok(late) => late.unwrap_or(refused).into(),
+                Ok(late) => late.refused.unwrap_or(refused).into(),
                 Err(DeliveryError { reason, .. }) => StaysError::NoProducer { refused, reason },
             });
         }
@@ -162,10 +171,12 @@ fn deliver(again: &mut Again, letter: &Letter, topics: &[String]) -> Result<(), 
     again.finish()
 }
 
-/// Sends all of them; those that stay, with the reason. A Kafka that does not answer is asked once, and nothing is begun
-/// behind `end`.
+/// Sends all of them; those that stay, with the reason. One that is not among the `earlier` was set aside by this run: where
+/// its topic has refused it for its size, that is not asked again, because each refusal ends a producer. A Kafka that does
+/// not answer is asked once, and nothing is begun behind `end`.
 pub fn send_all(
     disk: &Disk,
+    earlier: &[String],
     kafka: Options,
     topics: &Topics,
     end: Option<Instant>,
@@ -179,11 +190,17 @@ pub fn send_all(
     let mut again = Again::new(Box::new(KafkaProducer::new(kafka, Vec::new())?), Router::new(topics), left());
     let mut ends_round = false;
     for name in names {
-        if ends_round || left().is_zero() {
+        let (is_new, is_late) = (earlier.binary_search(&name).is_err(), ends_round || left().is_zero());
+        if is_late && !is_new {
             stayed.push((name, StaysError::NotTried));
             continue;
         }
         let Some(kept) = read(disk, &name)? else { continue };
+        let refused = kept.size_verdict().filter(|_| is_new);
+        if is_late || refused.is_some() {
+            stayed.push((name, refused.map_or(StaysError::NotTried, StaysError::Refused)));
+            continue;
+        }
         if let Err(error) = send(&mut again, disk, &kept, None) {
             ends_round = error.ends_round();
             stayed.push((name, error));

@@ -65,6 +65,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     logging::start(&config.log);
     let (kafka, topics) = (config.kafka.clone(), config.topics.clone());
     let end = args.within.map(|within| Instant::now() + within);
+    let disk = Disk::new(&dir)?;
+    let earlier = letters::names(&disk)?;
     let drained = publish(config, args.within)?;
     if drained.was_ended {
         let left = drained.left;
@@ -76,7 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             dir.display()
         ));
     }
-    let stayed = letters::send_all(&Disk::new(&dir)?, kafka, &topics, end)?;
+    let stayed = letters::send_all(&disk, &earlier, kafka, &topics, end)?;
     if args.json {
         output::line(End { left: 0, stayed: &stayed, inspection: &inspection }.json(&dir))?;
     }

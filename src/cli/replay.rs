@@ -22,7 +22,7 @@ use crate::journal::browse::Browse;
 use crate::journal::storage::Disk;
 use crate::kafka::KafkaProducer;
 use crate::letters::PATIENCE;
-use crate::publisher::{Again, Refused, Router};
+use crate::publisher::{Again, Renewed, Router};
 use pass::{Ended, Pass, Road};
 use tally::Tally;
 
@@ -39,8 +39,8 @@ const IN_VAIN_MAX: u32 = 3;
 /// topic is told and passed over; any other refusal ends the replay with the position to go on from.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Exit code 0: all that was chosen is on Kafka again. 1: not all, and it says from which position to go on;
-or nothing was meant by the choice.
+Exit code 0: all that was chosen is on Kafka again. 1: not all, and it says which were too large for their
+topic, or from which position to go on; or nothing was meant by the choice.
 
 Examples:
   retell-bridge replay --config config.yaml --type call_analyzed --since 2h --dry-run
@@ -109,28 +109,30 @@ fn send(args: &Args, chosen: &Chosen, pass: &Pass<'_>, mut again: Again) -> anyh
     }
     let is_ending = ending::at_signal()?;
     let bar = bar(pass, chosen);
-    let (mut tally, mut from, mut is_alone, mut in_vain) = (Tally::default(), Position(0), false, 0);
+    let (mut tally, mut from, mut confirmed, mut in_vain) = (Tally::default(), Position(0), 0, 0);
     let ended = loop {
         let mut road = Road::Kafka { again: &mut again, run_id: &run_id, rate: args.rate };
         let ended = pass.run(from, &mut road, &mut tally, &mut |position| {
             bar.set_position(position.0);
             !is_ending.load(std::sync::atomic::Ordering::Acquire)
         })?;
-        let Ended::Refused { at, refused: Refused::TooLarge { .. } | Refused::Ended(_) } = ended else { break ended };
+        let Ended::Refused { at, refused } = ended else { break ended };
+        if !refused.is_passed_over() {
+            break Ended::Refused { at, refused };
+        }
         // A verdict on a batch says nothing about a record: from here on each travels alone.
         let renewed = again.renew(true);
-        let renewed = renewed.map_err(|error| anyhow!("Kafka settings do not hold any more: {}", error.reason))?;
-        in_vain = if at > from { 0 } else { in_vain + 1 };
-        match renewed {
-            Some(Refused::TooLarge { topic, position }) if is_alone && tally.passed_over() < TOO_LARGE_MAX => {
-                tally.pass_over(position, &topic);
-            }
-            Some(Refused::TooLarge { .. }) if !is_alone => {}
-            Some(Refused::Ended(_)) if in_vain < IN_VAIN_MAX => {}
-            Some(refused) => break Ended::Refused { at, refused },
-            None => {}
+        let Renewed { refused: more, too_large } =
+            renewed.map_err(|error| anyhow!("Kafka settings do not hold any more: {}", error.reason))?;
+        let refused = more.unwrap_or(refused);
+        // Whatever was confirmed stays so: the pass that goes back leaves it out.
+        let has_got_on = again.confirmed() > confirmed || !too_large.is_empty();
+        in_vain = if has_got_on { 0 } else { in_vain + 1 };
+        too_large.iter().for_each(|(position, topic)| tally.pass_over(*position, topic));
+        if !refused.is_passed_over() || in_vain >= IN_VAIN_MAX || tally.passed_over() >= TOO_LARGE_MAX {
+            break Ended::Refused { at, refused };
         }
-        (from, is_alone) = (at, true);
+        (from, confirmed) = (at, again.confirmed());
     };
     bar.finish_and_clear();
     let confirmed = again.confirmed();
@@ -149,11 +151,11 @@ fn send(args: &Args, chosen: &Chosen, pass: &Pass<'_>, mut again: Again) -> anyh
     }
 }
 
-/// The option that goes on, for the same choice.
+/// The options that go on, for the same choice.
 fn go_on(at: Position, chosen: &Chosen) -> String {
     let last = chosen.wanted().positions.end.0.saturating_sub(1);
     let last = if last >= u64::MAX - 1 { String::new() } else { last.to_string() };
-    format!("--position {}..{last}", at.0)
+    format!("--position {}..{last} and the other options as before", at.0)
 }
 
 /// A name that was mistyped is no success.

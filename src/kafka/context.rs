@@ -17,6 +17,9 @@ use crate::publisher::Receipt;
 /// An error that repeats is told again after this long.
 const TELL_AGAIN_AFTER_SECONDS: u64 = 300;
 
+/// librdkafka's words for [`Code::GaplessGuarantee`].
+const GAPLESS: &str = "Gap-less ordering would not be guaranteed";
+
 /// Whether Kafka can be reached, as all clients together know it.
 pub(super) struct Reach {
     up: AtomicBool,
@@ -101,6 +104,10 @@ impl ClientContext for Context {
             _ if facility == "CONFWARN" && message.contains("enable.gapless.guarantee") => {}
             // Connections that come and go are told by the publisher, once.
             _ if facility == "FAIL" => tracing::debug!(target: "librdkafka", facility, text, "librdkafka says"),
+            // So ends a producer at each record that its topic refuses; the publisher tells which, and what follows.
+            _ if facility == "FATAL" && message.contains(GAPLESS) => {
+                tracing::debug!(target: "librdkafka", facility, text, "librdkafka says");
+            }
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::error!(target: "librdkafka", facility, text, "librdkafka says");
             }
@@ -142,5 +149,16 @@ impl ProducerContext for Context {
         };
         let receipt = Receipt { token: token as u64, outcome };
         self.receipts.lock().unwrap_or_else(PoisonError::into_inner).push(receipt);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_by_which_a_routine_end_is_known_are_librdkafkas_own() {
+        let words = KafkaError::MessageProduction(Code::GaplessGuarantee).to_string();
+        assert!(words.contains(GAPLESS), "{words}");
     }
 }

@@ -2,8 +2,14 @@
 //! dead letters that lie in the folder.
 //!
 //! In: a producer of its own and records, one after the other. Out: for each `Ok` when it is queued; from [`Again::finish`]
-//! an `Ok` when all are confirmed, else which is the first that is not. Blocks. Never happens: a record that is called
+//! an `Ok` when all are confirmed, else which is the first that is not. After a failure the caller renews and goes back to
+//! that one; [`Again::has_confirmed`] tells it what to leave out on the way. Blocks. Never happens: a record that is called
 //! sent before Kafka has confirmed it; one that is sent behind another's failure; a wait without an end.
+
+mod ahead;
+mod refused;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,6 +20,8 @@ use super::headers::{Address, Replay, Stamps};
 use super::routing::Router;
 use super::{Action, DeliveryError, Producer, Receipt, SendError, TOO_LARGE, TopicState};
 use crate::journal::{Position, Record};
+use ahead::Ahead;
+pub use refused::Refused;
 
 /// How long one look for receipts may take.
 const SLICE: Duration = Duration::from_millis(20);
@@ -36,7 +44,11 @@ pub struct Again {
     outstanding: BTreeMap<u64, (Position, Arc<str>)>,
     next_token: u64,
     confirmed: u64,
+    ahead: Ahead,
     failed: Option<Refused>,
+    /// The present producer sends each record in a batch of its own.
+    is_alone: bool,
+    too_large: Vec<(Position, Arc<str>)>,
     receipts: Vec<Receipt>,
 }
 
@@ -48,48 +60,13 @@ pub struct Target<'a> {
     pub replay: Option<Replay<'a>>,
 }
 
-/// Why records do not go on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// Nothing was sent to it.
-    #[error("there is no topic {0}: make it (`topics apply` makes those of the settings), or name another one")]
-    Missing(String),
-    /// Nothing was sent to it.
-    #[error("topic {0} is forbidden to this user: grant Write on it")]
-    Forbidden(String),
-    /// What is on its way may have been written.
-    #[error("Kafka has not answered for {0} s: check kafka.brokers and the network")]
-    Silent(u64),
-    /// The same, and it will not pass by itself: what it is, with its cure.
-    #[error("{0}")]
-    Away(String),
-    /// The topic's limit is below the record, or, unless records travel alone, below one of its batch.
-    #[error(
-        "topic {topic} does not take a record of this size: raise its max.message.bytes (`topics apply` does, for those of the settings)"
-    )]
-    TooLarge { topic: String, position: Position },
-    /// What is on its way may have been written. No topic is to blame: the client gives up all of them.
-    #[error("the Kafka client gave up ({0}): run it again; if it stays, the brokers' log says why")]
-    Ended(&'static str),
-    /// It may have been written.
-    #[error("topic {topic} refuses the record: {reason}")]
-    Delivery { topic: String, reason: &'static str },
-}
-
-impl Refused {
-    /// Kafka cannot be reached: no record would fare better now.
-    pub fn is_away(&self) -> bool {
-        matches!(self, Refused::Silent(_) | Refused::Away(_))
-    }
-
-    fn says_more_than(&self, other: &Refused) -> bool {
-        let rank = |refused: &Refused| match refused {
-            Refused::TooLarge { .. } => 2,
-            Refused::Ended(_) => 0,
-            _ => 1,
-        };
-        rank(self) > rank(other)
-    }
+/// What [`Again::renew`] has learnt of the records before it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Renewed {
+    /// The failure that ended the sending.
+    pub refused: Option<Refused>,
+    /// Each of them was refused alone, for its size: its topic will not take it as it is.
+    pub too_large: Vec<(Position, Arc<str>)>,
 }
 
 impl Again {
@@ -104,7 +81,10 @@ impl Again {
             outstanding: BTreeMap::new(),
             next_token: 0,
             confirmed: 0,
+            ahead: Ahead::default(),
             failed: None,
+            is_alone: false,
+            too_large: Vec::new(),
             receipts: Vec::new(),
         }
     }
@@ -114,7 +94,7 @@ impl Again {
         &self.router
     }
 
-    /// Records that Kafka has confirmed.
+    /// Records that Kafka has confirmed; each counts once.
     pub fn confirmed(&self) -> u64 {
         self.confirmed
     }
@@ -122,6 +102,12 @@ impl Again {
     /// The first record that was handed over and is not confirmed.
     pub fn first_unconfirmed(&self) -> Option<Position> {
         self.outstanding.first_key_value().map(|(_, (position, _))| *position)
+    }
+
+    /// Whether Kafka has confirmed it already. Reliable from the first record on that is not confirmed, and until
+    /// [`Again::finish`] has told that there is none.
+    pub fn has_confirmed(&self, position: Position, topic: &str) -> bool {
+        self.ahead.contains(position, topic)
     }
 
     /// Queues a record. After an error, its own or that of one before it, none is taken until [`Again::renew`].
@@ -132,7 +118,7 @@ impl Again {
             None => self.learn(target.topic)?,
         };
         let mut began = Instant::now();
-        while self.outstanding.len() >= OUTSTANDING_MAX {
+        while !self.has_room_for(record.position) {
             self.wait(&mut began)?;
         }
         let payload = record.payload.clone();
@@ -141,7 +127,8 @@ impl Again {
             match self.hand_over(&arrived, target) {
                 Ok(()) => break,
                 Err(SendError::QueueFull) => self.wait(&mut began)?,
-                Err(SendError::Refused(error)) => return Err(self.fail(&topic, record.position, error)),
+                // No batch was made: the verdict is on this record.
+                Err(SendError::Refused(error)) => return Err(self.fail(&topic, record.position, error, true)),
             }
         }
         self.outstanding.insert(self.next_token, (record.position, topic));
@@ -156,19 +143,30 @@ impl Again {
         while !self.outstanding.is_empty() {
             self.wait(&mut began)?;
         }
-        self.check()
+        self.check()?;
+        self.ahead.clear();
+        Ok(())
     }
 
     /// Forgets a failure and what was on its way, with a new producer. `alone`: each record travels in a batch of its own,
-    /// so that a verdict falls on it and no other. What was refused, as the old producer's last receipts say it where they
-    /// say more: a broker's verdict may end the producer before it is told.
-    pub fn renew(&mut self, alone: bool) -> Result<Option<Refused>, DeliveryError> {
+    /// so that a verdict falls on it and no other. What the old producer's last receipts say counts: a record may be
+    /// confirmed only then, and a broker's verdict may end the producer before it is told.
+    pub fn renew(&mut self, alone: bool) -> Result<Renewed, DeliveryError> {
         let mut receipts = Vec::new();
         let made = self.producer.replace(alone, &mut receipts);
-        receipts.iter().for_each(|receipt| self.take_failure(receipt));
+        receipts.iter().for_each(|receipt| self.take(receipt));
         self.outstanding.clear();
-        let refused = self.failed.take();
-        made.map(|()| refused)
+        let renewed = Renewed { refused: self.failed.take(), too_large: std::mem::take(&mut self.too_large) };
+        made?;
+        self.is_alone = alone;
+        Ok(renewed)
+    }
+
+    /// Whether one more may be on its way.
+    fn has_room_for(&mut self, position: Position) -> bool {
+        let first = self.first_unconfirmed().map_or(position, |first| first.min(position));
+        self.ahead.forget_before(first);
+        self.outstanding.len() < OUTSTANDING_MAX && self.ahead.has_room_for(position)
     }
 
     fn hand_over(&mut self, arrived: &Arrived, target: Target<'_>) -> Result<(), SendError> {
@@ -224,12 +222,7 @@ impl Again {
     fn serve(&mut self, timeout: Duration) -> bool {
         let (mut receipts, before) = (std::mem::take(&mut self.receipts), self.confirmed);
         self.producer.poll(timeout, &mut receipts);
-        for receipt in receipts.drain(..) {
-            match receipt.outcome {
-                Ok(()) => self.confirmed += u64::from(self.outstanding.remove(&receipt.token).is_some()),
-                Err(_) => self.take_failure(&receipt),
-            }
-        }
+        receipts.drain(..).for_each(|receipt| self.take(&receipt));
         self.receipts = receipts;
         if self.producer.has_ended() && !self.outstanding.is_empty() {
             // Its failed records may never come back.
@@ -238,21 +231,32 @@ impl Again {
         self.confirmed > before
     }
 
-    fn take_failure(&mut self, receipt: &Receipt) {
-        if let (Err(error), Some((position, topic))) = (receipt.outcome, self.outstanding.get(&receipt.token).cloned())
-        {
-            self.fail(&topic, position, error);
+    fn take(&mut self, receipt: &Receipt) {
+        match receipt.outcome {
+            Ok(()) => {
+                let Some((position, topic)) = self.outstanding.remove(&receipt.token) else { return };
+                self.confirmed += 1;
+                self.ahead.insert(position, topic);
+            }
+            Err(error) => {
+                let Some((position, topic)) = self.outstanding.get(&receipt.token).cloned() else { return };
+                self.fail(&topic, position, error, self.is_alone);
+            }
         }
     }
 
-    /// The first failure is the one that is told, but for one that says more.
-    fn fail(&mut self, topic: &str, position: Position, error: DeliveryError) -> Refused {
-        let topic = topic.to_owned();
+    /// The first failure is the one that is told, but for one that says more. `is_its_own`: the verdict is on this record
+    /// and no other.
+    fn fail(&mut self, topic: &Arc<str>, position: Position, error: DeliveryError, is_its_own: bool) -> Refused {
+        let name = topic.to_string();
         let refused = match error.action {
-            Action::SetAside(TOO_LARGE) => Refused::TooLarge { topic, position },
+            Action::SetAside(TOO_LARGE) => Refused::TooLarge { topic: name, position },
             Action::NewProducer => Refused::Ended(error.reason),
-            _ => Refused::Delivery { topic, reason: error.reason },
+            _ => Refused::Delivery { topic: name, reason: error.reason },
         };
+        if is_its_own && matches!(refused, Refused::TooLarge { .. }) {
+            self.too_large.push((position, Arc::clone(topic)));
+        }
         if self.failed.as_ref().is_none_or(|told| refused.says_more_than(told)) {
             self.failed = Some(refused.clone());
         }
@@ -261,150 +265,5 @@ impl Again {
 
     fn check(&self) -> Result<(), Refused> {
         self.failed.clone().map_or(Ok(()), Err)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::event::Event;
-    use crate::journal::JournalId;
-    use crate::publisher::Delivery;
-    use crate::publisher::routing::tests::topics;
-
-    /// Takes records and answers as the script says: `None` never, `Some` this; where the script has ended, confirms.
-    #[derive(Default)]
-    struct Scripted {
-        script: VecDeque<Option<DeliveryError>>,
-        queued: Vec<u64>,
-        full: usize,
-        has_ended: bool,
-        /// Given when it is replaced.
-        late: Option<Receipt>,
-        state: Option<TopicState>,
-    }
-
-    const LARGE: DeliveryError = DeliveryError { action: Action::SetAside(TOO_LARGE), reason: "msg_size_too_large" };
-    const FATAL: DeliveryError = DeliveryError { action: Action::NewProducer, reason: "gapless_guarantee" };
-
-    impl Producer for Scripted {
-        fn send(&mut self, delivery: &Delivery<'_>) -> Result<(), SendError> {
-            if self.full > 0 {
-                self.full -= 1;
-                return Err(SendError::QueueFull);
-            }
-            self.queued.push(delivery.token);
-            Ok(())
-        }
-
-        fn poll(&mut self, _timeout: Duration, receipts: &mut Vec<Receipt>) {
-            let script = &mut self.script;
-            receipts.extend(self.queued.drain(..).filter_map(|token| match script.pop_front() {
-                None => Some(Receipt { token, outcome: Ok(()) }),
-                Some(error) => error.map(|error| Receipt { token, outcome: Err(error) }),
-            }));
-        }
-
-        fn probe(&mut self, _topic: &str) {}
-
-        fn topic_state(&self, _topic: &str) -> TopicState {
-            self.state.unwrap_or(TopicState::Known)
-        }
-
-        fn replace(&mut self, _alone: bool, receipts: &mut Vec<Receipt>) -> Result<(), DeliveryError> {
-            (self.has_ended, self.script) = (false, VecDeque::new());
-            receipts.extend(self.late.take());
-            Ok(())
-        }
-
-        fn has_ended(&self) -> bool {
-            self.has_ended
-        }
-
-        fn is_up(&self) -> bool {
-            true
-        }
-
-        fn error_reasons(&self) -> &'static [&'static str] {
-            &[]
-        }
-    }
-
-    fn again(producer: Scripted) -> Again {
-        Again::new(Box::new(producer), Router::new(&topics()), Duration::from_millis(50))
-    }
-
-    fn record(position: u64) -> Record {
-        let event =
-            Event::unsigned("default", 5, Bytes::from_static(br#"{"event":"call_ended","call":{"call_id":"c"}}"#));
-        let payload = Bytes::from(event.encode().concat());
-        Record { position: Position(position), journal: JournalId([1; 16]), tag: [0; 16], received_at_ms: 5, payload }
-    }
-
-    const TARGET: Target<'_> = Target { topic: "retell.call_ended", replay: None };
-
-    #[test]
-    fn what_is_confirmed_is_counted_and_nothing_is_left() {
-        let mut again = again(Scripted { full: 3, ..Scripted::default() });
-        (1..=5).for_each(|position| again.send(&record(position), TARGET).unwrap());
-        again.finish().unwrap();
-        assert_eq!((again.confirmed(), again.first_unconfirmed()), (5, None));
-    }
-
-    #[test]
-    fn a_refusal_stops_everything_behind_it_and_tells_the_first_that_is_not_confirmed() {
-        let script = [Some(FATAL), Some(LARGE)].into();
-        let mut again = again(Scripted { script, ..Scripted::default() });
-        let fatal = Refused::Ended("gapless_guarantee");
-        assert_eq!(again.send(&record(7), TARGET), Err(fatal.clone()));
-        assert_eq!(again.send(&record(8), TARGET), Err(fatal.clone()), "nothing goes behind it");
-        assert_eq!((again.confirmed(), again.first_unconfirmed()), (0, Some(Position(7))));
-        assert_eq!(again.renew(true).unwrap(), Some(fatal));
-        again.send(&record(7), TARGET).unwrap();
-        assert_eq!((again.finish(), again.confirmed()), (Ok(()), 1));
-    }
-
-    #[test]
-    fn a_silent_kafka_ends_the_waiting() {
-        let mut again = again(Scripted { script: [None].into(), ..Scripted::default() });
-        again.send(&record(7), TARGET).unwrap();
-        assert_eq!(again.finish(), Err(Refused::Silent(0)));
-        assert_eq!(again.first_unconfirmed(), Some(Position(7)));
-    }
-
-    #[test]
-    fn nothing_is_sent_to_a_topic_that_is_missing_forbidden_or_not_known_in_time() {
-        for (state, refused) in [
-            (TopicState::Missing, Refused::Missing(TARGET.topic.into())),
-            (TopicState::Forbidden, Refused::Forbidden(TARGET.topic.into())),
-            (TopicState::Unknown, Refused::Silent(0)),
-        ] {
-            let mut again = again(Scripted { state: Some(state), ..Scripted::default() });
-            assert_eq!(again.send(&record(7), TARGET), Err(refused));
-            assert_eq!(again.first_unconfirmed(), None);
-        }
-    }
-
-    #[test]
-    fn a_producer_that_ended_without_a_word_about_its_records_is_a_refusal() {
-        let mut again = again(Scripted { script: [None].into(), has_ended: true, ..Scripted::default() });
-        let sent = again.send(&record(7), TARGET);
-        assert_eq!(sent.and_then(|()| again.finish()), Err(Refused::Ended("fatal")), "and blames no topic");
-    }
-
-    #[test]
-    fn a_verdict_that_comes_only_when_its_producer_is_replaced_is_told() {
-        let late = Some(Receipt { token: 0, outcome: Err(LARGE) });
-        let mut again = again(Scripted { script: [None].into(), has_ended: true, late, ..Scripted::default() });
-        let sent = again.send(&record(7), TARGET);
-        assert_eq!(sent.and_then(|()| again.finish()), Err(Refused::Ended("fatal")));
-        let large = Refused::TooLarge { topic: TARGET.topic.into(), position: Position(7) };
-        assert_eq!(again.renew(true).unwrap(), Some(large));
-        again.send(&record(7), TARGET).unwrap();
-        assert_eq!(again.finish(), Ok(()));
     }
 }

@@ -175,6 +175,8 @@ impl Core {
         let lane = &mut self.lanes.list[slot.lane];
         let Some(settled) = lane.window.kept_aside(slot.number) else { return };
         lane.settled(&settled);
+        // Its own refusal, by the dead-letter topic, may have ended the producer.
+        self.renewal.learnt();
         let Settled { position, .. } = settled;
         self.metrics.delivery_dead_lettered(slot.reason);
         tracing::error!(

@@ -57,7 +57,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-pub use again::{Again, Refused, Target};
+pub use again::{Again, Refused, Renewed, Target};
 pub use headers::Replay;
 pub use letter::Letter;
 pub use producer::{

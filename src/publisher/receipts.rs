@@ -129,7 +129,7 @@ impl Core {
         let since = *self.draining_since.get_or_insert(now);
         if now >= since + DRAIN_FOR {
             self.draining_since = None;
-            self.renewal.verdict(now);
+            self.renewal.stay_alone(now);
         }
     }
 

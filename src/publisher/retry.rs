@@ -247,8 +247,14 @@ impl Renewal {
         (self.next_alone, self.wanted) = (true, true);
     }
 
-    /// A record was refused while alone: the producer may go on, and stays alone for longer.
+    /// A record was refused while alone: the producer stays alone for longer.
     pub fn verdict(&mut self, now: Duration) {
+        self.verdict_at = now;
+        self.learnt();
+    }
+
+    /// Batches cannot begin yet.
+    pub fn stay_alone(&mut self, now: Duration) {
         self.verdict_at = now;
     }
 
@@ -273,9 +279,15 @@ impl Renewal {
         self.not_before = now + backoff(self.failures, BACKOFF_MIN, BACKOFF_MAX);
     }
 
-    /// A delivery was confirmed, or a lane was found that ends producers: the next one has a better chance.
+    /// A delivery was settled, or a lane was found that ends producers: the next one has a better chance.
     pub fn progressed(&mut self) {
         self.failures = 0;
+    }
+
+    /// A verdict may have ended the producer, and what it is about will not be sent again: the next producer need not wait.
+    /// No more of them are made than there are such records.
+    pub fn learnt(&mut self) {
+        (self.failures, self.not_before) = (0, Duration::ZERO);
     }
 }
 
@@ -309,5 +321,20 @@ mod tests {
         renewal.renewed(Duration::from_millis(100), false, true);
         renewal.want();
         assert!(!renewal.is_due(Duration::from_millis(299)) && renewal.is_due(Duration::from_millis(300)));
+    }
+
+    #[test]
+    fn a_producer_that_ended_by_a_verdict_on_one_record_is_followed_by_the_next_at_once() {
+        let mut renewal = Renewal::default();
+        let mut now = Duration::from_secs(1);
+        for _ in 0..10 {
+            renewal.verdict(now);
+            renewal.want();
+            assert!(renewal.is_due(now));
+            renewal.renewed(now, true, true);
+            now += Duration::from_millis(1);
+        }
+        renewal.want();
+        assert!(!renewal.is_due(now), "without a verdict it waits");
     }
 }

@@ -16,6 +16,7 @@ mod killed;
 mod letters;
 mod look;
 mod online;
+mod oversized;
 mod plan;
 mod proof;
 mod replay;

@@ -16,6 +16,9 @@ use support::settings::Settings;
 use support::tools;
 use support::topics::LARGE;
 
+/// Sizes of a call's events, of which the first will be too large.
+const LARGE_FIRST: &[usize] = &[48 << 10, 900];
+
 fn replay(bridge: &Bridge, words: &[&str]) -> (Option<i32>, String, String) {
     let settings = bridge.settings_file();
     let settings = settings.to_str().expect("a plain name");
@@ -110,8 +113,12 @@ fn a_refusal_ends_it_with_the_position_from_which_the_next_run_goes_on() {
         (&["--key", "call_of_nobody", "--dry-run"], 1, "no event of the journal is meant by this choice"),
         (&["--all", "--to-topic", "no topic!"], 2, "has a character that Kafka takes in no topic name"),
         (&["--all", "--to-topic", "goon.copy"], 1, "there is no topic goon.copy"),
-        (&["--all", "--to-topic", "goon.copy"], 1, "go on with --position 1..\n"),
-        (&["--position", "5..9", "--to-topic", "goon.copy"], 1, "go on with --position 5..9\n"),
+        (&["--all", "--to-topic", "goon.copy"], 1, "go on with --position 1.. and the other options as before\n"),
+        (
+            &["--position", "5..9", "--to-topic", "goon.copy"],
+            1,
+            "go on with --position 5..9 and the other options as before\n",
+        ),
         (&["--all", "--set", "kafka.brokers=127.0.0.1:1"], 1, "Kafka has not answered for 30 s"),
         (&["/nowhere", "--all"], 1, "name the folder of `journal.dir`"),
     ] {
@@ -153,11 +160,48 @@ fn what_is_too_large_for_a_topic_is_told_and_passed_over_and_the_rest_arrives() 
         for at in [3, 6] {
             assert!(said.contains(&format!("position {at}: too large for topic {topic}, passed over")), "{said}");
         }
-        // What was on its way when the client ended may come again; the first ones are in order.
         let (again, _) = split(kafka.read_all(topic));
-        let mut seen = BTreeSet::new();
-        let positions: Vec<u64> = again.iter().map(position).filter(|position| seen.insert(*position)).collect();
-        assert_eq!(positions, [1, 2, 4, 5, 7], "{said}");
+        let positions: Vec<u64> = again.iter().map(position).collect();
+        assert_eq!(positions, [1, 2, 4, 5, 7], "each once and in order: {said}");
+    }
+    bridge.stop_cleanly();
+}
+
+#[test]
+fn what_was_confirmed_before_a_batch_was_refused_is_not_sent_again_and_counts_once() {
+    let kafka = Kafka::shared();
+    let source = Source::new("default", "/webhook", "once.");
+    kafka.create_all(&[&source], 3, &[]);
+    let mut bridge = Bridge::start(Settings::new(&kafka.brokers(), &[&source]));
+    let mut maker = Maker::new(59);
+    let mut stories: Vec<Vec<Event>> = Vec::new();
+    for _ in 0..10 {
+        for (kind, sizes) in [("call_started", &[900; 10][..]), ("chat_ended", &[900; 10]), ("call_ended", LARGE_FIRST)]
+        {
+            let id = maker.id();
+            let about_chat = kind == "chat_ended";
+            stories.push(sizes.iter().map(|size| maker.sized(&source, kind, &id, about_chat, *size)).collect());
+        }
+    }
+    send_all(&bridge, stories, 8, Duration::ZERO).assert_all_kept();
+    wait_settled(&bridge);
+    kafka.alter_topic("once.call_ended", &[("max.message.bytes", "20000")]);
+    let (_, first) = split(kafka.read_all("once."));
+    let mut large: Vec<u64> = first.iter().filter(|record| record.length > 20_000).map(position).collect();
+    large.sort_unstable();
+    assert_eq!((large.len(), first.len()), (10, 220));
+
+    for round in 1..=2 {
+        let (code, told, said) = replay(&bridge, &["--all", "--json"]);
+        assert_eq!(code, Some(1), "not all of them are on Kafka again: {told}{said}");
+        let end: serde_json::Value = serde_json::from_str(&told).expect("one line of JSON");
+        assert_eq!((&end["confirmed"], &end["too_large"]), (&210.into(), &serde_json::json!(large)), "{end}");
+        assert!(end["go_on_from"].is_null(), "{end}");
+        let mut copies: BTreeMap<u64, usize> = BTreeMap::new();
+        let (again, _) = split(kafka.read_all("once."));
+        again.iter().for_each(|record| *copies.entry(position(record)).or_default() += 1);
+        copies.retain(|_, count| *count != round);
+        assert!(copies.is_empty() && again.len() == 210 * round, "{} after {round} runs: {copies:?}", again.len());
     }
     bridge.stop_cleanly();
 }
@@ -204,7 +248,10 @@ fn one_that_is_killed_or_told_to_end_has_changed_nothing_and_the_next_one_brings
     let (mut ended, lines) = in_the_middle(kafka, &bridge, "ended_told");
     ended.terminate();
     let status = ended.wait(Duration::from_secs(30)).expect("it ends when it is told to");
-    let go_on = |line: &str| Some(line.split_once("ended by a signal; go on with --position ")?.1.to_owned());
+    let go_on = |line: &str| {
+        let (_, rest) = line.split_once("ended by a signal; go on with --position ")?;
+        rest.strip_suffix(" and the other options as before").map(str::to_owned)
+    };
     let rest = lines.find(0, Duration::from_secs(5), go_on).expect("it says from where to go on");
     assert_eq!(status.code(), Some(1));
     let (code, told, said) = replay(&bridge, &["--position", &rest, "--to-topic", "ended_told"]);

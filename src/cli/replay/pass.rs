@@ -154,6 +154,8 @@ impl Pass<'_> {
                 continue;
             }
             match road {
+                // By an earlier pass, before the failure for which this one went back.
+                Road::Kafka { again, .. } if again.has_confirmed(record.position, &topic) => {}
                 Road::Dry(_) => tally.would_send(&topic, event.body().len()),
                 Road::Kafka { again, run_id, rate } => {
                     keep_to(*rate, *count, began);

@@ -180,6 +180,28 @@ fn of_a_refused_batch_only_the_record_that_is_refused_alone_is_set_aside() {
 }
 
 #[test]
+fn records_too_large_cost_their_verdicts_and_no_pauses_and_the_other_topics_go_on_meanwhile() {
+    let mut bench = Bench::started();
+    for topic in [ENDED, DEAD] {
+        bench.cluster().topic(topic).limit = 5_000;
+    }
+    const LARGE: u64 = 300;
+    bench.cluster().connects_in = Duration::from_millis(50);
+    bench.events(LARGE + 1, |number| ("call_ended", "one", if number == LARGE { 10 } else { 9_000 }));
+    bench.run(2_000);
+    let set_aside = bench.memory().dead.len() as u64;
+    assert!((20..LARGE).contains(&set_aside), "{set_aside} in two seconds");
+    for key in ["a", "b", "c"] {
+        let position = bench.event("call_started", key, 10);
+        bench.run_until(1_000, |bench| bench.cluster().positions(STARTED).contains(&position));
+    }
+    assert!((bench.memory().dead.len() as u64) < LARGE, "there were still some to come");
+    bench.run_until_done(60_000);
+    judge(&bench);
+    assert_eq!((bench.memory().dead.len() as u64, bench.cluster().positions(ENDED)), (LARGE, vec![LARGE + 1]));
+}
+
+#[test]
 fn what_the_client_itself_refuses_is_set_aside_without_a_new_producer() {
     let mut bench = Bench::started();
     bench.cluster().client_limit = 5_000;
