@@ -246,7 +246,7 @@ fn retry(folder: &Folder, wanted: &Wanted<'_>) -> anyhow::Result<ExitCode> {
         met = true;
         let outcome = match &mut again {
             None if kept.letter.is_some() => Outcome::WouldSend(wanted.to_topic),
-            None => Outcome::Stays(StaysError::Unreadable),
+            None => Outcome::Stays(kept.unreadable()),
             Some(_) if counts.is_away => Outcome::Stays(StaysError::NotTried),
             Some(again) => match letters::send(again, &disk, &kept, wanted.to_topic) {
                 Ok(topics) => Outcome::Sent(topics),
