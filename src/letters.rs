@@ -31,6 +31,8 @@ pub struct Kept {
     pub name: String,
     /// `None`: damaged, or of a newer release.
     pub letter: Option<Letter>,
+    /// Its checksum does not hold.
+    pub is_damaged: bool,
 }
 
 impl Kept {
@@ -57,6 +59,9 @@ pub enum StaysError {
     /// Nothing was sent.
     #[error("it is no event that this release can read; try it with the release that took it, or a newer one")]
     Unreadable,
+    /// Nothing was sent: its checksum does not hold.
+    #[error("its file is damaged{}", elsewhere(*position))]
+    Damaged { position: Option<u64> },
     /// As [`StaysError::Refused`], and no other letter can be tried.
     #[error("{refused}; and no new producer can be made ({reason}): the Kafka settings do not hold any more")]
     NoProducer { refused: Refused, reason: &'static str },
@@ -81,7 +86,13 @@ impl StaysError {
 
 /// What to say of a letter that cannot be read.
 pub fn damage(name: &str) -> String {
-    format!("dead/{name}.dead is damaged or of a newer release; keep it, and ask for help")
+    format!("dead/{name}.dead is damaged, or of a newer release{}", elsewhere(position(name)))
+}
+
+/// Where the event of a damaged letter may still be.
+fn elsewhere(position: Option<u64>) -> String {
+    let Some(position) = position else { return "; keep it, and ask for help".to_owned() };
+    format!("; the journal may still hold the event: `journal find`, then `replay`, with --position {position}")
 }
 
 /// Names of all letters, sorted by journal and position; a folder that is not there holds none.
@@ -94,13 +105,28 @@ pub fn names(disk: &Disk) -> io::Result<Vec<String>> {
 
 /// One letter; `None` where it has been removed meanwhile.
 pub fn read(disk: &Disk, name: &str) -> io::Result<Option<Kept>> {
-    let letter = match dead::read(disk, name) {
-        Ok(payload) => Letter::decode(payload),
+    let (letter, is_damaged) = match dead::read(disk, name) {
+        Ok(payload) => (Letter::decode(payload), false),
         Err(DeadLetterError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(DeadLetterError::Io(error)) => return Err(error),
-        Err(_) => None,
+        Err(_) => (None, true),
     };
-    Ok(Some(Kept { name: name.to_owned(), letter }))
+    Ok(Some(Kept { name: name.to_owned(), letter, is_damaged }))
+}
+
+impl Kept {
+    /// Why it cannot be sent, where it has no letter.
+    pub fn unreadable(&self) -> StaysError {
+        match self.is_damaged {
+            true => StaysError::Damaged { position: position(&self.name) },
+            false => StaysError::Unreadable,
+        }
+    }
+}
+
+/// Of its event, by the name.
+fn position(name: &str) -> Option<u64> {
+    name.split('-').nth(1)?.parse().ok()
 }
 
 /// How a letter is named to people: position, and the start of its topic's hash where one event has two letters.
@@ -127,7 +153,7 @@ pub fn is_same_event(name: &str, other: &str) -> bool {
 /// Sends a letter where it should have gone, or to `to`, and removes it once that is confirmed; the topics that have it.
 /// `None`: it was gone before. After a refusal the producer is another one, so that the next letter can be tried.
 pub fn send(again: &mut Again, disk: &Disk, kept: &Kept, to: Option<&str>) -> Result<Option<Vec<String>>, StaysError> {
-    let letter = kept.letter.as_ref().ok_or(StaysError::Unreadable)?;
+    let letter = kept.letter.as_ref().ok_or_else(|| kept.unreadable())?;
     let topics = match to {
         Some(to) => vec![to.to_owned()],
         None => targets(again, letter)?,

@@ -52,7 +52,7 @@ pub enum ServiceError {
     #[error("cannot listen on {address} ({key}): {cause}; is the port taken, or the address not this machine's?")]
     Listen { key: &'static str, address: SocketAddr, cause: io::Error },
     /// The journal did not open.
-    #[error("journal in {}: {cause}{}", dir.display(), cure(cause))]
+    #[error("journal in {}: {cause}", dir.display())]
     Journal { dir: PathBuf, cause: journal::OpenError },
     /// The journal's folder cannot be made or used.
     #[error("journal.dir {} cannot be used: {cause}; make the folder, and let the bridge's user write there", dir.display())]
@@ -89,16 +89,6 @@ impl ServiceError {
             | ServiceError::Intake(intake::StartError::KeyFile { .. } | intake::StartError::Certificate(_)) => true,
             _ => false,
         }
-    }
-}
-
-/// What to do about a journal that the disk refuses to open; the other causes say it themselves.
-fn cure(cause: &journal::OpenError) -> &'static str {
-    let journal::OpenError::Io { source, .. } = cause else { return "" };
-    match source.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "; let the bridge's user write there",
-        io::ErrorKind::StorageFull => "; free some room there",
-        _ => "",
     }
 }
 
@@ -303,7 +293,7 @@ async fn publish_until(publisher: Publisher, deadline: Instant) -> Option<u64> {
     if left.is_err() {
         tracing::warn!("the publisher does not end; the next start publishes what is left");
     }
-    left.ok()
+    left.ok().map(|left| left.deliveries)
 }
 
 /// Runs what blocks off the async threads; a panic there goes on here.
@@ -316,4 +306,22 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServiceError> {
     TcpListener::bind(address).map_err(|cause| ServiceError::Listen { key, address, cause })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_that_may_not_be_opened_is_told_with_one_cure() {
+        for (kind, cure) in [
+            (io::ErrorKind::PermissionDenied, "; let the bridge's user read and write there"),
+            (io::ErrorKind::ReadOnlyFilesystem, "; mount the file system for writing"),
+            (io::ErrorKind::StorageFull, "; free some room beside the journal"),
+        ] {
+            let cause = journal::OpenError::Io { doing: "open", path: "journal/lock".into(), source: kind.into() };
+            let told = ServiceError::Journal { dir: "/srv/j".into(), cause }.to_string();
+            assert!(told.ends_with(cure) && told.matches(';').count() == 1, "{told}");
+        }
+    }
 }

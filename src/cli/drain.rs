@@ -2,23 +2,26 @@
 //!
 //! In: a folder, the settings of Kafka and topics; no key is needed. Out: 0 where everything is on Kafka and nothing lies
 //! aside, else 1 and what is left. Never happens: a journal made where there was none; "drained" while a dead letter lies
-//! in the folder.
+//! in the folder, or anything in the quarantine: what damage has cost is told by each run, not by the first alone.
 
+mod end;
+
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
 
 use super::settings::Settings;
-use super::{logging, output};
+use super::{journal, logging, output};
 use crate::config::Config;
-use crate::journal::inspect::{Depth, Inspection, inspect};
+use crate::journal::inspect::{Depth, Inspection, SegmentState, inspect};
 use crate::journal::storage::Disk;
-use crate::letters::{self, StaysError};
+use crate::letters;
 use crate::service::drain::{self, Drained};
+use end::End;
 
 /// Publish all that a journal holds, without an intake: for volumes whose bridge is gone, and for moves.
 ///
@@ -27,6 +30,8 @@ use crate::service::drain::{self, Drained};
 #[derive(clap::Args)]
 #[command(after_help = "\
 Exit code 0: every event is on Kafka, the folder may be removed. 1: something is left, and what.
+Damage leaves files in the folder `quarantine`, whose names say which positions it has cost. While any
+lies there, each run ends with 1: somebody has to look at them, and to remove them.
 
 Examples:
   retell-bridge drain /mnt/orphan --config config.yaml
@@ -52,75 +57,39 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         config.journal_dir.clone_from(dir);
     }
     let dir = config.journal_dir.clone();
-    let inspection = look(&dir)?;
-    if inspection.records() == 0 && inspection.dead_letters.count == 0 && inspection.checkpoint.is_none() {
-        let nothing = End { left: 0, stayed: &[], inspection: &inspection };
-        if args.json {
-            output::line(nothing.json(&dir))?
-        } else {
-            output::line(format_args!("{} holds no event", dir.display()))?
-        }
-        return Ok(ExitCode::SUCCESS);
+    let before = look(&dir, Depth::Records)?;
+    if holds_nothing(&before) {
+        let end = End { dir: &dir, before: &before, after: &before, drained: Drained::default(), stayed: Vec::new() };
+        return finish(&end, args.json, format_args!("{} holds no event", dir.display()));
     }
     logging::start(&config.log);
     let (kafka, topics) = (config.kafka.clone(), config.topics.clone());
-    let end = args.within.map(|within| Instant::now() + within);
+    let deadline = args.within.map(|within| Instant::now() + within);
     let disk = Disk::new(&dir)?;
     let earlier = letters::names(&disk)?;
     let drained = publish(config, args.within)?;
-    if drained.was_ended {
-        let left = drained.left;
-        if args.json {
-            output::line(End { left, stayed: &[], inspection: &inspection }.json(&dir))?;
-        }
-        return Err(anyhow!(
-            "ended with {left} deliveries left in {}; nothing is lost: run it again, or start a bridge there",
-            dir.display()
-        ));
+    let stayed = match drained.was_ended {
+        true => Vec::new(),
+        false => letters::send_all(&disk, &earlier, kafka, &topics, deadline)?,
+    };
+    // Once more, for what this run has put in the quarantine.
+    let after = look(&dir, Depth::Summary)?;
+    let end = End { dir: &dir, before: &before, after: &after, drained, stayed };
+    if end.drained.was_ended {
+        return Err(give_up(&end, args.json)?);
     }
-    let stayed = letters::send_all(&disk, &earlier, kafka, &topics, end)?;
-    if args.json {
-        output::line(End { left: 0, stayed: &stayed, inspection: &inspection }.json(&dir))?;
-    }
-    finish(&dir, drained, &stayed, &inspection, args.json)
-}
-
-/// What is left behind.
-struct End<'a> {
-    left: u64,
-    stayed: &'a [(String, StaysError)],
-    inspection: &'a Inspection,
-}
-
-impl End<'_> {
-    fn is_whole(&self) -> bool {
-        let is_lost = !self.inspection.lost().is_empty() || self.inspection.is_end_lost();
-        self.left == 0 && self.stayed.is_empty() && !is_lost
-    }
-
-    /// One line; names and meanings are stable.
-    fn json(&self, dir: &Path) -> Value {
-        let stayed =
-            self.stayed.iter().map(|(name, why)| json!({"id": letters::short(name), "reason": why.to_string()}));
-        let lost = self.inspection.lost().into_iter().map(|positions| json!([positions.start, positions.end - 1]));
-        json!({
-            "dir": dir.display().to_string(),
-            "drained": self.is_whole(),
-            "left": self.left,
-            "dead_letters": stayed.collect::<Vec<_>>(),
-            "lost_positions": lost.collect::<Vec<_>>(),
-            "is_end_lost": self.inspection.is_end_lost(),
-            "quarantine_files": self.inspection.quarantine.count,
-        })
-    }
+    let done = "is on Kafka, the folder may be removed";
+    finish(&end, args.json, format_args!("drained: every event of {} {done}", dir.display()))
 }
 
 /// A folder that is no journal is left as it is.
-fn look(dir: &Path) -> anyhow::Result<Inspection> {
-    inspect(&Disk::read_only(dir), Depth::Records).map_err(|error| {
-        let dir = dir.display();
-        anyhow!("there is no journal that can be read in {dir}: {error}; name the folder that holds `journal`")
-    })
+fn look(dir: &Path, depth: Depth) -> anyhow::Result<Inspection> {
+    inspect(&Disk::read_only(dir), depth).map_err(|error| journal::unreadable(dir, &error))
+}
+
+fn holds_nothing(found: &Inspection) -> bool {
+    let is_spare = found.segments.iter().all(|segment| segment.state == SegmentState::Spare);
+    is_spare && found.dead_letters.count == 0 && found.checkpoint.is_none() && found.broken_slots == 0
 }
 
 fn publish(config: Config, within: Option<Duration>) -> anyhow::Result<Drained> {
@@ -136,40 +105,31 @@ fn publish(config: Config, within: Option<Duration>) -> anyhow::Result<Drained> 
     Ok(drained?)
 }
 
-fn finish(
-    dir: &Path,
-    drained: Drained,
-    stayed: &[(String, StaysError)],
-    inspection: &Inspection,
-    json: bool,
-) -> anyhow::Result<ExitCode> {
-    let is_whole = End { left: drained.left, stayed, inspection }.is_whole();
-    let dir = dir.display();
-    for (name, why) in stayed {
-        output::complain(&format!("dead letter {} stays: {why}", letters::short(name)));
+fn give_up(end: &End, json: bool) -> anyhow::Result<anyhow::Error> {
+    if json {
+        output::line(end.json())?;
     }
-    let lost = inspection.lost();
-    let is_lost = !lost.is_empty() || inspection.is_end_lost();
-    for positions in &lost {
-        let (first, last) = (positions.start, positions.end - 1);
-        output::complain(&format!("damage has cost positions {first} to {last}, which are not on Kafka; see the log"));
+    end.complaints().iter().for_each(output::complain);
+    if let Some(trouble) = &end.drained.trouble {
+        output::complain(trouble);
     }
-    if inspection.is_end_lost() {
-        output::complain("the newest segments are gone, and what they held may not be on Kafka; see the log");
+    let (left, dir) = (end.drained.left, end.dir.display());
+    let comfort = if end.is_damaged() { "what is left waits there" } else { "nothing is lost" };
+    Ok(anyhow!("ended with {left} deliveries left in {dir}; {comfort}: run it again, or start a bridge there"))
+}
+
+fn finish(end: &End, json: bool, done: impl Display) -> anyhow::Result<ExitCode> {
+    if json {
+        output::line(end.json())?;
     }
-    if drained.corrupt_bytes > 0 && !is_lost {
-        output::complain("damage was found that has cost nothing: at worst, events went out again; see the log");
-    }
-    if inspection.quarantine.count > 0 {
-        let count = inspection.quarantine.count;
-        output::complain(&format!("{count} file(s) of earlier damage lie in {dir}/quarantine"));
-    }
-    if !is_whole {
+    end.complaints().iter().for_each(output::complain);
+    let dir = end.dir.display();
+    if !end.is_whole() {
         output::complain(&format!("everything else of {dir} is on Kafka; keep the folder"));
         return Ok(ExitCode::FAILURE);
     }
     if !json {
-        output::line(format_args!("drained: every event of {dir} is on Kafka, the folder may be removed"))?;
+        output::line(done)?;
     }
     Ok(ExitCode::SUCCESS)
 }

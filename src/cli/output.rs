@@ -8,6 +8,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytesize::ByteSize;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use crate::journal::loss::Standing;
+
 /// How wide what people read may be.
 pub const COLUMNS: usize = 100;
 
@@ -58,14 +60,40 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// Bytes of a journal that are not what was written, and what they cost.
-pub fn complain_of_damage(segment: u64, positions: &Range<u64>, what: &str) {
+pub fn complain_of_damage(segment: u64, positions: &Range<u64>, what: &str, standing: Standing) {
     let lost = match positions.end.saturating_sub(positions.start) {
         0 => String::new(),
-        1 => format!("; this copy of the event at position {} is lost", positions.start),
-        _ => format!("; these copies of the events at positions {} to {} are lost", positions.start, positions.end - 1),
+        1 => format!("; this copy of the event at position {} is lost: {}", positions.start, on_kafka(standing)),
+        _ => format!("; these copies of the events at {} are lost: {}", span(positions), on_kafka(standing)),
     };
-    let cure = if lost.is_empty() { "" } else { ": `journal verify` says whether Kafka has them" };
-    complain(&format!("damage in segment {segment}: {what}{lost}{cure}"));
+    complain(&format!("damage in segment {segment}: {what}{lost}"));
+}
+
+/// Whether Kafka has what stood at damaged positions, as far as the journal knows.
+pub fn on_kafka(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Settled => "settled before, so on Kafka",
+        Standing::Unsettled => "not on Kafka",
+        Standing::Untold => "may not be on Kafka",
+    }
+}
+
+/// `position 5`, `positions 5 to 7`.
+pub fn span(positions: &Range<u64>) -> String {
+    match positions.end.saturating_sub(1) {
+        last if last <= positions.start => format!("position {}", positions.start),
+        last => format!("positions {} to {last}", positions.start),
+    }
+}
+
+/// Several, the first of them named.
+pub fn spans(all: &[Range<u64>]) -> String {
+    const NAMED_MAX: usize = 3;
+    let named = all.iter().take(NAMED_MAX).map(span).collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(NAMED_MAX) {
+        0 => named,
+        more => format!("{named} and {more} more stretches"),
+    }
 }
 
 /// The text without what looks like one of Retell's keys: one that was typed where a file or an address belongs is in

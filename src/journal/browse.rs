@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::checkpoint::Checkpoint;
 use super::inspect::{Depth, InspectedCheckpoint, InspectedDamage, look, read_checkpoint};
+use super::loss::{self, Standing, lost_end};
 use super::quarantine::{self, Quarantined};
 use super::recovery::survey::{Survey, survey};
 use super::segment::Footer;
@@ -66,6 +67,12 @@ impl Browse {
         &self.quarantined
     }
 
+    /// Whether damaged positions were settled before.
+    pub fn standing(&self, positions: &Range<u64>) -> Standing {
+        let lanes = self.checkpoint.as_ref().map(|checkpoint| &checkpoint.lanes[..]);
+        loss::standing(positions, lanes, &self.quarantined)
+    }
+
     /// Hands over what is wanted, until `take` breaks off. The positions that the journal holds, for the caller's words.
     pub fn read(
         &self,
@@ -82,7 +89,7 @@ impl Browse {
                 None => self.read_segment(index, begin, take)?,
             };
             let ControlFlow::Continue(segment) = segment else { return Ok(held) };
-            let gap = self.gap(before, found.number, segment.start);
+            let gap = self.gap(before, found.number, segment.start).filter(|gap| wanted.may_mean(gap));
             if gap.is_some_and(|gap| take(gap).is_break()) {
                 return Ok(held);
             }
@@ -91,6 +98,10 @@ impl Browse {
                 held.start = if held.is_empty() { segment.start } else { held.start.min(segment.start) };
                 held.end = held.end.max(segment.end);
             }
+        }
+        if let Some(lost) = self.lost_end(before).filter(|lost| wanted.may_mean(lost)) {
+            // Nothing follows that a break could keep from being read.
+            let _ = take(lost);
         }
         Ok(held)
     }
@@ -126,14 +137,37 @@ impl Browse {
 
     /// Positions that no segment holds although a lane still needs them.
     fn gap(&self, before: Option<(u64, Position)>, number: u64, begin: Position) -> Option<Seen> {
-        let (last, end) = before.filter(|(last, end)| last + 1 != number && *end < begin)?;
-        let lowest = self.checkpoint.as_ref().and_then(Checkpoint::lowest).unwrap_or_default();
-        let what = "a segment is gone";
-        (begin > lowest).then_some(Seen::Damage { segment: last + 1, positions: end.0..begin.0, what })
+        let lowest = self.lowest();
+        let (segment, end) = match before {
+            Some((last, end)) => (last + 1, end),
+            None if lowest > Position(0) => (number - 1, lowest),
+            None => return None,
+        };
+        let is_gap = segment != number && end < begin && begin > lowest;
+        is_gap.then_some(Seen::Damage { segment, positions: end.0..begin.0, what: "a segment is gone" })
+    }
+
+    /// The same behind the newest segment: the checkpoint knows of more.
+    fn lost_end(&self, before: Option<(u64, Position)>) -> Option<Seen> {
+        let synced_up_to = self.checkpoint.as_ref()?.synced_up_to;
+        let positions = lost_end(before.map(|(_, end)| end), self.lowest(), synced_up_to)?;
+        let segment = before.map_or(1, |(last, _)| last + 1);
+        Some(Seen::Damage { segment, positions, what: "the end of the journal is gone" })
+    }
+
+    /// The first position that a lane still needs.
+    fn lowest(&self) -> Position {
+        self.checkpoint.as_ref().and_then(Checkpoint::lowest).unwrap_or_default()
     }
 }
 
 impl Wanted {
+    /// Whether it is at a place that is wanted; when it was received nobody knows.
+    fn may_mean(&self, lost: &Seen) -> bool {
+        let Seen::Damage { positions, .. } = lost else { return true };
+        positions.start < self.positions.end.0 && positions.end > self.positions.start.0
+    }
+
     fn has_some_in(&self, footer: &Footer) -> bool {
         footer.begin < self.positions.end
             && footer.end > self.positions.start

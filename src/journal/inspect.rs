@@ -10,7 +10,8 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::checkpoint::{self, Checkpoint};
-use super::quarantine::Damage;
+use super::loss::{self, Standing, lost_end};
+use super::quarantine::{Damage, Quarantined};
 use super::recovery::examine::{Examined, Subject, examine};
 use super::recovery::survey::{Found, survey};
 use super::segment::{FOLDER, HeaderError, Name};
@@ -42,6 +43,8 @@ pub struct Inspection {
     /// What an interrupted recovery or the making of a spare left; the next start removes it.
     pub unfinished_files: usize,
     pub quarantine: Files,
+    /// What the quarantine's names tell, by segment and position.
+    pub quarantined: Vec<Quarantined>,
     pub dead_letters: Files,
     /// Bytes of the three folders together.
     pub used_bytes: u64,
@@ -108,12 +111,27 @@ pub struct InspectedDamage {
 impl Inspection {
     /// Whether the journal ends before what its checkpoint knows; the next start goes on under a new identity then, loudly.
     pub fn is_end_lost(&self) -> bool {
-        let Some(checkpoint) = &self.checkpoint else { return false };
-        let synced_up_to = checkpoint.synced_up_to;
+        self.lost_end().is_some()
+    }
+
+    /// What that end held and a lane still needs.
+    pub fn lost_end(&self) -> Option<Range<u64>> {
+        let checkpoint = self.checkpoint.as_ref()?;
         let settled = checkpoint.lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
         let used = self.segments.iter().filter(|segment| segment.state != SegmentState::Spare);
-        let end = used.map(|segment| segment.end).max();
-        settled < synced_up_to && end.map_or(synced_up_to > Position(1), |end| end < synced_up_to)
+        lost_end(used.map(|segment| segment.end).max(), settled, checkpoint.synced_up_to)
+    }
+
+    /// Whether damaged positions were settled before.
+    pub fn standing(&self, positions: &Range<u64>) -> Standing {
+        let lanes = self.checkpoint.as_ref().map(|checkpoint| &checkpoint.lanes[..]);
+        loss::standing(positions, lanes, &self.quarantined)
+    }
+
+    /// Positions that the quarantine names as lost, in order: what every lane is past by now may be among them, and whether
+    /// Kafka has it nobody here knows any more.
+    pub fn lost_earlier(&self) -> Vec<Range<u64>> {
+        loss::union(self.quarantined.iter().map(|copy| copy.positions.clone()))
     }
 
     /// No damage and no gap, and its end is there; a torn tail and one broken checkpoint slot are what a crash leaves.
@@ -173,6 +191,8 @@ pub fn inspect(storage: &dyn Storage, depth: Depth) -> Result<Inspection, OpenEr
     let [journal, quarantine, dead_letters] =
         [FOLDER, quarantine::FOLDER, dead::FOLDER].map(|name| files(storage, name));
     let (journal, quarantine, dead_letters) = (journal?, quarantine?, dead_letters?);
+    let failed = |source| OpenError::Io { doing: "list", path: quarantine::FOLDER.to_owned(), source };
+    let quarantined = quarantine::list(storage).map_err(failed)?;
     let identity = segments.iter().rev().find_map(|segment| segment.identity);
     Ok(Inspection {
         identity: identity.or(newest.as_ref().map(|newest| newest.identity)),
@@ -182,6 +202,7 @@ pub fn inspect(storage: &dyn Storage, depth: Depth) -> Result<Inspection, OpenEr
         gaps,
         unfinished_files: survey.unfinished.len() + usize::from(survey.leftover.is_some()),
         quarantine,
+        quarantined,
         dead_letters,
         used_bytes: journal.bytes + quarantine.bytes + dead_letters.bytes,
     })

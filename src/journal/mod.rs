@@ -20,6 +20,7 @@
 //! | `spares`, `quarantine`, `dead`, `retention`, `room`, `tags` | their tools |
 //! | `handle`, `queue`, `shared` | threads and what they share |
 //! | `inspect`, `browse` | a look that changes nothing: at the whole, at records |
+//! | `loss` | positions that damage has cost, pure |
 //!
 //! # The format, version 1
 //!
@@ -29,7 +30,7 @@
 //! `<dir>/journal/` holds `lock` (empty; flock for the process's life), `checkpoint`, and segments
 //! `NNNNNNNNNNNNNNNNNNNN.segment` (20 decimal digits, from 1, without gaps but below the oldest lane). `….new` and
 //! `….rewrite` are being made; a start removes them or uses them again. `<dir>/quarantine/` holds copies of damaged
-//! bytes, `<dir>/dead/` dead letters. Other entries are ignored.
+//! bytes, and an empty file for positions of which no byte is left; `<dir>/dead/` dead letters. Other entries are ignored.
 //!
 //! ## Segment
 //!
@@ -157,6 +158,7 @@ mod frame;
 mod handle;
 pub mod inspect;
 mod keeper;
+pub mod loss;
 mod quarantine;
 mod queue;
 mod reader;

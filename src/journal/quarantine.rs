@@ -1,8 +1,9 @@
 //! The quarantine: copies of bytes that are not what was written.
 //!
 //! In: where the damage lies. Out: a file `quarantine/<segment>-<offset>-<from>-<until>-<kept at, ms>.bytes`, from and
-//! until being the positions that are lost. Never happens: a second copy of one damage, now or after a restart; damage
-//! that grew since and is taken for known.
+//! until being the positions that are lost; an empty one where no byte of them is left. Never happens: a second copy of one
+//! damage, now or after a restart; damage that grew since and is taken for known; a loss that only its first start tells
+//! of, as the lanes go past it then.
 
 use std::io;
 use std::ops::Range;
@@ -38,6 +39,20 @@ impl Damage {
 
 /// Keeps a copy. `Ok(false)`: there is one already.
 pub fn keep(storage: &dyn Storage, file: &dyn File, damage: &Damage, now_ms: u64) -> io::Result<bool> {
+    keep_as(storage, damage, now_ms, |new| copy(storage, file, &damage.bytes, new))
+}
+
+/// Keeps what there is of positions whose segments are gone: their numbers, in the name of an empty file.
+pub fn note(storage: &dyn Storage, damage: &Damage, now_ms: u64) -> io::Result<bool> {
+    keep_as(storage, damage, now_ms, |new| storage.create(new)?.sync_all())
+}
+
+fn keep_as(
+    storage: &dyn Storage,
+    damage: &Damage,
+    now_ms: u64,
+    make: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<bool> {
     let Range { start: from, end: until } = damage.positions;
     let name = format!("{:020}-{:012}-{from:020}-{until:020}-", damage.segment, damage.bytes.start);
     let entries = storage.list(Path::new(FOLDER))?;
@@ -45,7 +60,7 @@ pub fn keep(storage: &dyn Storage, file: &dyn File, damage: &Damage, now_ms: u64
         return Ok(false);
     }
     let [new, kept] = ["new", "bytes"].map(|suffix| path(&format!("{name}{now_ms}.{suffix}")));
-    if let Err(error) = copy(storage, file, &damage.bytes, &new) {
+    if let Err(error) = make(&new) {
         // What is left of it is removed at the next start at the latest.
         let _ = storage.remove(&new);
         return Err(error);

@@ -260,7 +260,7 @@ fn what_the_journal_has_synced_is_soon_on_its_topic_and_a_second_start_sends_not
         let publisher =
             Publisher::start(&topics(), Box::new(producer), &journal, &recovered, metrics.clone(), health).unwrap();
         (0..200).for_each(|number| append(&journal, number));
-        assert_eq!(publisher.stop(Instant::now() + PATIENCE), 0);
+        assert_eq!(publisher.stop(Instant::now() + PATIENCE).deliveries, 0);
         journal.close().unwrap();
         let published = r#"events_published_total{topic="retell.call_ended"} 200"#;
         assert!(metrics.scrape().contains(published), "round {round}: {}", metrics.scrape());

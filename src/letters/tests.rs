@@ -75,7 +75,7 @@ impl Scene {
         let topic = Some("retell.call_ended".to_owned());
         let name = Letter::name(topic.as_deref(), &record);
         std::fs::write(folder.path().join(format!("dead/{name}.dead")), b"the letter").unwrap();
-        let kept = Kept { name, letter: Some(Letter { reason: "too_large".into(), topic, record }) };
+        let kept = Kept { name, letter: Some(Letter { reason: "too_large".into(), topic, record }), is_damaged: false };
         let topics = Topics {
             prefix: "retell.".into(),
             source_prefixes: BTreeMap::new(),
@@ -140,4 +140,18 @@ fn a_letter_is_meant_by_its_name_its_short_name_and_its_position() {
     assert_eq!(short("by hand"), "by hand");
     let [twin, foreign] = ["ab", "cd"].map(|id| format!("{}-00000000000000000017-00000001", id.repeat(16)));
     assert!(is_same_event(&name, &twin) && !is_same_event(&name, &foreign));
+}
+
+#[test]
+fn a_damaged_letter_is_told_with_the_position_where_its_event_may_still_be() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("dead")).unwrap();
+    let name = format!("{}-00000000000000000017-9f3a01bc", "ab".repeat(16));
+    for (name, cure) in [(name.as_str(), "with --position 17"), ("by_hand", "keep it, and ask for help")] {
+        std::fs::write(folder.path().join(format!("dead/{name}.dead")), b"garbage").unwrap();
+        let kept = read(&Disk::read_only(folder.path()), name).unwrap().unwrap();
+        let told = kept.unreadable().to_string();
+        assert!(told.starts_with("its file is damaged; ") && told.ends_with(cure), "{told}");
+        assert!(damage(name).ends_with(cure), "{}", damage(name));
+    }
 }

@@ -74,7 +74,15 @@ use crate::metrics::Metrics;
 /// The running publisher: one thread.
 pub struct Publisher {
     orders: Arc<Orders>,
-    thread: JoinHandle<u64>,
+    thread: JoinHandle<Left>,
+}
+
+/// What a publisher leaves for the next start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Left {
+    pub deliveries: u64,
+    /// Why they were not taken, as far as that is known, with its cure; one of several.
+    pub trouble: Option<String>,
 }
 
 /// What the owner tells the thread.
@@ -114,13 +122,12 @@ impl Publisher {
         self.orders.stopping.store(true, Ordering::Release);
     }
 
-    /// As [`Publisher::end_by`], and waits for it; the last marks are with the journal then. How many deliveries are left
-    /// for the next start.
-    pub fn stop(self, deadline: Instant) -> u64 {
+    /// As [`Publisher::end_by`], and waits for it; the last marks are with the journal then.
+    pub fn stop(self, deadline: Instant) -> Left {
         self.end_by(deadline);
         self.thread.join().unwrap_or_else(|_| {
             tracing::error!("the publisher had panicked; what it left is published by the next start");
-            0
+            Left::default()
         })
     }
 }
@@ -135,14 +142,15 @@ impl Orders {
     }
 }
 
-fn run(mut publisher: Stepped, orders: &Orders, began: Instant) -> u64 {
+fn run(mut publisher: Stepped, orders: &Orders, began: Instant) -> Left {
     let mut wait = Duration::ZERO;
     loop {
         let (wall_ms, mono) = now(began);
         let next = publisher.step(wall_ms, mono, wait);
         if orders.stop_by().is_some_and(|deadline| Instant::now() >= deadline || publisher.is_done()) {
             let (wall_ms, mono) = now(began);
-            return publisher.finish(wall_ms, mono);
+            let deliveries = publisher.finish(wall_ms, mono);
+            return Left { deliveries, trouble: publisher.core.trouble() };
         }
         wait = match next {
             Wait::Receipts(at_most) => at_most,

@@ -85,6 +85,22 @@ impl Core {
     }
 }
 
+impl Core {
+    /// What keeps Kafka from taking what waits, as last reported, with its cure; of several the first.
+    pub(super) fn trouble(&self) -> Option<String> {
+        if let Some(lasting) = self.producer.lasting_trouble() {
+            return Some(lasting);
+        }
+        if !self.producer.is_up() {
+            return Some("Kafka does not answer: check kafka.brokers and the network".to_owned());
+        }
+        self.lanes.list.iter().find_map(|lane| {
+            let reason = lane.stall?;
+            Some(format!("topic {} takes nothing ({reason}): {}", lane.topic, cure(lane.retry.state(), reason)))
+        })
+    }
+}
+
 /// Why the lane takes nothing though something waits for it; `None` while it does, or while all of Kafka is away.
 fn stall(lane: &Lane, up: bool, now: Duration) -> Option<&'static str> {
     let waits = lane.backlog.events() > 0 || lane.window.oldest().is_some();

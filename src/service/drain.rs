@@ -13,7 +13,7 @@ use crate::health::Health;
 use crate::kafka::KafkaProducer;
 use crate::limits;
 use crate::metrics::Metrics;
-use crate::publisher::Publisher;
+use crate::publisher::{Left, Publisher};
 
 /// How often it is looked whether the publisher is done.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 /// How it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Drained {
     /// Deliveries that the next start, or the next drain, has to go on with.
     pub left: u64,
@@ -29,6 +29,8 @@ pub struct Drained {
     pub corrupt_bytes: u64,
     /// A signal, or the deadline, has ended it.
     pub was_ended: bool,
+    /// What kept Kafka from taking what is left, as far as that is known, with its cure.
+    pub trouble: Option<String>,
 }
 
 /// Publishes until nothing waits, `within` is over, or a signal comes. `progress` gets the number of deliveries that wait,
@@ -44,10 +46,12 @@ pub fn run(config: Config, within: Option<Duration>, progress: &mut dyn FnMut(u6
 }
 
 async fn drain(
-    config: Config,
+    mut config: Config,
     within: Option<Duration>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Drained, ServiceError> {
+    // What damage has cost stays told until a person has seen it, however old it is.
+    config.journal.quarantine_retention = FOREVER;
     let mut signals = Signals::new()?;
     limits::forbid_core_dumps();
     let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
@@ -76,7 +80,7 @@ async fn drain(
     if journal.is_poisoned() {
         deadline = Instant::now();
     }
-    let left = blocking(move || publisher.stop(deadline)).await;
+    let Left { deliveries: left, trouble } = blocking(move || publisher.stop(deadline)).await;
     let is_poisoned = journal.is_poisoned();
     let closed = blocking(move || journal.close()).await;
     if is_poisoned {
@@ -84,5 +88,6 @@ async fn drain(
     }
     closed?;
     let was_ended = left > 0 || was_signalled;
-    Ok(Drained { left, corrupt_bytes: recovered.corrupt_bytes, was_ended })
+    let trouble = trouble.filter(|_| left > 0);
+    Ok(Drained { left, corrupt_bytes: recovered.corrupt_bytes, was_ended, trouble })
 }

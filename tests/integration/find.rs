@@ -37,7 +37,9 @@ fn find(dir: &Path, words: &[&str]) -> Ran {
 /// A bridge without a Kafka that has kept a call_started and a call_ended of each of three calls.
 fn scene(prefix: &str) -> (Bridge, Vec<Event>) {
     let source = Source::new("default", "/webhook", prefix);
-    let bridge = Bridge::start(Settings::new(NOWHERE, &[&source]));
+    // Nothing can be published, so that no stop need wait for it.
+    let settings = Settings::new(NOWHERE, &[&source]).with(serde_json::json!({ "shutdown": { "deadline": "1s" } }));
+    let bridge = Bridge::start(settings);
     let events = events(&source);
     let mut sender = Sender::to(&bridge);
     assert!(events.iter().all(|event| sender.send(event)));
@@ -119,7 +121,7 @@ fn damage_is_told_with_the_positions_that_it_costs_and_the_rest_is_found() {
     let ran = find(&dir, &["--since", "1h", "--json"]);
     assert_eq!((ran.code, ran.lines().len()), (Some(0), 5), "{}", ran.stderr);
     assert!(
-        ran.stderr.contains("damage in segment 1") && ran.stderr.contains("position 1 is lost: `journal verify`"),
+        ran.stderr.contains("damage in segment 1") && ran.stderr.contains("position 1 is lost: not on Kafka"),
         "{}",
         ran.stderr
     );
@@ -145,6 +147,34 @@ fn what_lay_in_the_quarantine_already_is_told_where_it_may_be_what_is_meant() {
         assert_eq!((ran.code, told), (Some(code), is_told), "{words:?}: {}", ran.stderr);
     }
     bridge.kill();
+}
+
+#[test]
+fn what_a_segment_that_is_gone_held_is_told_as_lost_and_not_as_published_and_expired() {
+    for gone in [1, 2] {
+        let (mut bridge, _) = scene(&format!("gone{gone}."));
+        let dir = bridge.journal_dir();
+        bridge.stop_cleanly();
+        bridge.start_again();
+        let mut sender = Sender::to(&bridge);
+        let mut maker = Maker::new(8);
+        let source = Source::new("default", "/webhook", &format!("gone{gone}."));
+        let id = maker.id();
+        assert!(sender.send(&maker.event(&source, "call_ended", &id, false)));
+        bridge.stop_cleanly();
+        fs::remove_file(dir.join(format!("journal/{gone:020}.segment"))).expect("it is there");
+        let (lost, told) = if gone == 1 { ("2..3", "positions 1 to 6 are lost") } else { ("7", "position 7 is lost") };
+        let ran = find(&dir, &["--position", lost]);
+        assert_eq!((ran.code, ran.stdout.len(), ran.stderr.lines().count()), (Some(1), 0, 2), "{}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("{told}: not on Kafka")), "{}", ran.stderr);
+        assert!(ran.stderr.contains("; damage has taken what stood there"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("journal.retention"), "{}", ran.stderr);
+        let ran = find(&dir, &["--key", "call_nobody"]);
+        assert!(ran.stderr.contains("damage may have taken it; or else: what was published leaves"), "{}", ran.stderr);
+        let kept = if gone == 1 { "7" } else { "2" };
+        let ran = find(&dir, &["--position", kept]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    }
 }
 
 fn files(dir: &Path) -> Vec<(String, u64)> {

@@ -18,7 +18,9 @@ const NOWHERE: &str = "127.0.0.1:1";
 fn scene(kafka: &Kafka, prefix: &str) -> (Bridge, Ledger) {
     let source = Source::new("default", "/webhook", prefix);
     kafka.create_all(&[&source], 3, &[]);
-    let bridge = Bridge::start(Settings::new(NOWHERE, &[&source]));
+    // Nothing can be published, so that no stop need wait for it.
+    let settings = Settings::new(NOWHERE, &[&source]).with(serde_json::json!({ "shutdown": { "deadline": "1s" } }));
+    let bridge = Bridge::start(settings);
     let mut maker = Maker::new(23);
     let stories = (0..40).map(|_| maker.story(&source)).collect();
     let ledger = send_all(&bridge, stories, 8, Duration::ZERO);
@@ -66,6 +68,15 @@ fn a_drain_that_gives_up_says_what_is_left_and_the_next_goes_on() {
     let end: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
     assert!(end["drained"] == false && end["left"].as_u64() >= Some(ledger.kept() as u64), "{end}");
     assert!(told(&output).contains("nothing is lost: run it again"), "{}", told(&output));
+    let away = "Kafka does not answer: check kafka.brokers and the network";
+    assert!(end["reason"] == away && told(&output).contains(away), "{}", told(&output));
+    let unmade = ["--set", "sources.default.topic_prefix=unmade.", "--set", "topics.prefix=unmade."];
+    let brokers = format!("kafka.brokers={}", kafka.brokers());
+    let output = drain(&bridge, &[&unmade[..], &["--within", "8s", "--set", &brokers]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    for says in ["topic unmade.", " takes nothing (topic_missing): make the topic"] {
+        assert!(told(&output).contains(says), "{}", told(&output));
+    }
     let output = drain(&bridge, &["--set", &format!("kafka.brokers={}", kafka.brokers())]);
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     judge(&ledger, &kafka.read_all("given."), &Circumstances::default()).assert_clean();
@@ -103,8 +114,59 @@ fn what_damage_has_cost_is_told_by_position_and_the_folder_is_to_be_kept() {
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     let end: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
     assert_eq!((&end["lost_positions"], &end["left"]), (&serde_json::json!([[1, 1]]), &0.into()), "{end}");
-    for says in ["damage has cost positions 1 to 1, which are not on Kafka", "is on Kafka; keep the folder"] {
+    for says in ["damage has cost position 1: not on Kafka", "is on Kafka; keep the folder"] {
         assert!(told(&output).contains(says), "{}", told(&output));
     }
     assert_eq!(kafka.read_all("rotten.").len(), ledger.kept() - 1);
+    assert_eq!(end["quarantine_files"], 1, "what this run has put there counts");
+    stays_told(kafka, &bridge, &serde_json::json!([[1, 1]]));
+}
+
+/// Further drains tell the same loss, and fail, until somebody has emptied the quarantine.
+fn stays_told(kafka: &Kafka, bridge: &Bridge, lost: &serde_json::Value) {
+    let brokers = format!("kafka.brokers={}", kafka.brokers());
+    for _ in 0..2 {
+        let output = drain(bridge, &["--set", &brokers, "--json"]);
+        let told = told(&output);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        let end: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
+        assert!(end["lost_positions"] == *lost && end["drained"] == false && end["quarantine_files"] == 1, "{end}");
+        for says in ["it may not be on Kafka", "look at them, then remove them", "keep the folder"] {
+            assert!(told.contains(says), "{says} is not in {told}");
+        }
+        assert!(!told.contains("may be removed"), "{told}");
+    }
+    let (journal, quarantine) = (bridge.journal_dir(), bridge.journal_dir().join("quarantine"));
+    let verified = run(&["journal", "verify", journal.to_str().expect("a plain name")], "", b"");
+    assert!(told(&verified).contains("damage of earlier days: 1 file(s) in quarantine"), "{}", told(&verified));
+    for file in std::fs::read_dir(&quarantine).expect("it is there") {
+        std::fs::remove_file(file.expect("it can be read").path()).expect("the test's folder can be written");
+    }
+    let output = drain(bridge, &["--set", &brokers]);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+}
+
+#[test]
+fn what_a_segment_that_is_gone_has_cost_is_told_by_every_drain_until_the_quarantine_is_emptied() {
+    let kafka = Kafka::shared();
+    for (prefix, gone) in [("oldest.", 1), ("newest.", 2)] {
+        let (mut bridge, ledger) = scene(kafka, prefix);
+        bridge.stop_cleanly();
+        bridge.start_again();
+        let mut maker = Maker::new(29);
+        let stories = (0..10).map(|_| maker.story(&Source::new("default", "/webhook", prefix))).collect();
+        let more = send_all(&bridge, stories, 4, Duration::ZERO);
+        bridge.stop_cleanly();
+        let (first, all) = (ledger.kept(), ledger.kept() + more.kept());
+        let segment = bridge.journal_dir().join(format!("journal/{gone:020}.segment"));
+        std::fs::remove_file(segment).expect("the segment is there");
+        let lost = if gone == 1 { 1..first + 1 } else { first + 1..all + 1 };
+        let output = drain(&bridge, &["--set", &format!("kafka.brokers={}", kafka.brokers()), "--json"]);
+        assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+        let end: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
+        let told_lost = serde_json::json!([[lost.start, lost.end - 1]]);
+        assert_eq!((&end["lost_positions"], &end["is_end_lost"]), (&told_lost, &(gone == 2).into()), "{end}");
+        assert_eq!(kafka.read_all(prefix).len(), all - lost.len());
+        stays_told(kafka, &bridge, &told_lost);
+    }
 }

@@ -111,6 +111,12 @@ fn wrong(user: &User, kafka: Value, says: &[&str], check_says: &[&str]) {
         assert!(says.iter().all(|word| said.contains(word)), "{command} does not say {says:?}: {said}");
     }
     bridge.stop_cleanly();
+    let (dir, settings) = (bridge.journal_dir(), bridge.settings_file());
+    let [dir, settings] = [&dir, &settings].map(|path| path.to_str().expect("a plain name"));
+    let drained = run(&["drain", dir, "--config", settings, "--within", "6s", "--json"], "", b"");
+    let end: Value = serde_json::from_slice(&drained.stdout).expect("one line of JSON");
+    let reason = end["reason"].as_str().unwrap_or_default();
+    assert!(drained.status.code() == Some(1) && says.iter().all(|word| reason.contains(word)), "{end}");
 
     bridge.configure(&user.settings(user.scram()));
     bridge.start_again();

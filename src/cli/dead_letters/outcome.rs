@@ -51,7 +51,8 @@ mod tests {
 
     #[test]
     fn each_outcome_is_a_line_and_an_object_with_the_same_four_fields() {
-        let kept = Kept { name: format!("{}-00000000000000000017-9f3a01bc", "ab".repeat(16)), letter: None };
+        let kept =
+            Kept { name: format!("{}-00000000000000000017-9f3a01bc", "ab".repeat(16)), letter: None, is_damaged: true };
         for (outcome, row, state) in [
             (Outcome::WouldSend(Some("t")), "would send  17-9f3a01bc  t", "would_send"),
             (Outcome::Sent(vec!["a".into(), "b".into()]), "sent    17-9f3a01bc  a, b", "sent"),

@@ -52,7 +52,7 @@ pub fn retry(folder: &Folder, wanted: &Wanted<'_>) -> anyhow::Result<ExitCode> {
         }
         let outcome = match &mut again {
             None if kept.letter.is_some() => Outcome::WouldSend(wanted.to_topic),
-            None => Outcome::Stays(StaysError::Unreadable),
+            None => Outcome::Stays(kept.unreadable()),
             Some(_) if counts.is_away => Outcome::Stays(StaysError::NotTried),
             Some(again) => match letters::send(again, &disk, &kept, wanted.to_topic) {
                 Ok(Some(topics)) => Outcome::Sent(topics),

@@ -97,7 +97,11 @@ mod tests {
             payload: Bytes::from(event.encode().concat()),
         };
         let letter = Letter { reason: "too_large".into(), topic: Some("retell.call_ended".into()), record };
-        Kept { name: format!("{}-00000000000000000017-9f3a01bc", "ab".repeat(16)), letter: Some(letter) }
+        Kept {
+            name: format!("{}-00000000000000000017-9f3a01bc", "ab".repeat(16)),
+            letter: Some(letter),
+            is_damaged: false,
+        }
     }
 
     #[test]
@@ -119,7 +123,7 @@ mod tests {
         assert_eq!(json["id"], "17-9f3a01bc");
         assert_eq!((&json["topic"], &json["key"]), (&json!("retell.call_ended"), &json!("call_1")));
         assert!(!json.to_string().contains("hello"));
-        let damaged = Kept { letter: None, ..kept() };
+        let damaged = Kept { letter: None, is_damaged: true, ..kept() };
         assert_eq!(super::json(&damaged)["readable"], false);
         assert!(super::row(&damaged).contains("damaged"));
     }

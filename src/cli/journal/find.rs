@@ -17,6 +17,7 @@ use crate::cli::opened::Opened;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::journal::browse::{Browse, Seen};
+use crate::journal::loss;
 use crate::journal::storage::Disk;
 use crate::journal::{OpenError, Position, Quarantined, Record};
 use crate::letters;
@@ -54,7 +55,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })?;
     let browse = Browse::open(&disk).map_err(unreadable)?;
     let fates = fates.with_checkpoint(browse.checkpoint());
-    let mut search = Search { args, chosen, fates, found: 0, oldest_ms: None, lost: Vec::new(), failed: None };
+    let browse = &browse;
+    let mut search = Search { args, browse, chosen, fates, found: 0, oldest_ms: None, lost: Vec::new(), failed: None };
     search.fates.damaged.iter().for_each(|name| {
         output::complain(&letters::damage(name));
     });
@@ -63,18 +65,21 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(failed) = search.failed {
         return Err(failed.into());
     }
-    if let Some(quarantined) = search.quarantined(browse.quarantined()) {
-        output::complain(&quarantined);
+    let quarantined = search.quarantined();
+    if !quarantined.is_empty() {
+        output::complain(&told_earlier(&quarantined));
     }
     if search.found > 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    output::complain(&not_found(&held, search.oldest_ms));
+    let lost = loss::union(search.lost.iter().cloned().chain(quarantined.iter().map(|copy| copy.positions.clone())));
+    output::complain(&not_found(&held, search.oldest_ms, &search.chosen.wanted().positions, &lost));
     Ok(ExitCode::FAILURE)
 }
 
 struct Search<'a> {
     args: &'a Args,
+    browse: &'a Browse,
     chosen: Chosen,
     fates: Fates,
     found: u64,
@@ -97,7 +102,7 @@ impl Search<'_> {
             }
             Seen::Record(_) => ControlFlow::Continue(()),
             Seen::Damage { segment, positions, what } => {
-                output::complain_of_damage(segment, &positions, what);
+                output::complain_of_damage(segment, &positions, what, self.browse.standing(&positions));
                 self.lost.push(positions);
                 ControlFlow::Continue(())
             }
@@ -105,7 +110,7 @@ impl Search<'_> {
     }
 
     /// What earlier damage has cost that may be meant, and was not told yet.
-    fn quarantined(&self, copies: &[Quarantined]) -> Option<String> {
+    fn quarantined(&self) -> Vec<&Quarantined> {
         let wanted = self.chosen.wanted();
         let may_be_meant = |copy: &&Quarantined| {
             let Range { start, end } = copy.positions;
@@ -114,16 +119,7 @@ impl Search<'_> {
             // What came later than the damage was found is not in it.
             start < end && is_wanted && copy.kept_at_ms >= wanted.received_ms.start && !is_told
         };
-        let copies: Vec<&Quarantined> = copies.iter().filter(may_be_meant).collect();
-        let first = copies.iter().map(|copy| copy.positions.start).min()?;
-        let last = copies.iter().map(|copy| copy.positions.end).max()?.saturating_sub(1);
-        let (events, bytes) = copies.iter().fold((0, 0), |(events, bytes), copy| {
-            (events + (copy.positions.end - copy.positions.start), bytes + copy.bytes)
-        });
-        Some(format!(
-            "quarantine: damage of earlier days has cost {events} event(s), positions {first} to {last} ({bytes} bytes \
-             kept); what is meant may have been among them"
-        ))
+        self.browse.quarantined().iter().filter(may_be_meant).collect()
     }
 
     /// Dead letters whose record the journal holds no longer.
@@ -164,16 +160,32 @@ impl Search<'_> {
     }
 }
 
-/// Where was looked, and where the event may be.
-fn not_found(held: &Range<Position>, oldest_ms: Option<u64>) -> String {
+fn told_earlier(copies: &[&Quarantined]) -> String {
+    let first = copies.iter().map(|copy| copy.positions.start).min().unwrap_or_default();
+    let last = copies.iter().map(|copy| copy.positions.end).max().unwrap_or_default().saturating_sub(1);
+    let (events, bytes) = copies.iter().fold((0, 0), |(events, bytes), copy| {
+        (events + (copy.positions.end - copy.positions.start), bytes + copy.bytes)
+    });
+    format!(
+        "quarantine: damage of earlier days has cost {events} event(s), positions {first} to {last} ({bytes} bytes \
+         kept); what is meant may have been among them"
+    )
+}
+
+/// Where was looked, and where the event may be; `lost`: what damage has cost, as was told before.
+fn not_found(held: &Range<Position>, oldest_ms: Option<u64>, wanted: &Range<Position>, lost: &[Range<u64>]) -> String {
     let oldest = oldest_ms.and_then(output::rfc3339);
     let oldest = oldest.map_or_else(String::new, |oldest| format!(", the oldest looked at received {oldest}"));
     let place = match held.is_empty() {
         true => "the journal is empty".to_owned(),
         false => format!("not found among positions {} to {}{oldest}", held.start.0, held.end.0 - 1),
     };
+    if loss::covers(lost, &(wanted.start.0..wanted.end.0)) {
+        return format!("{place}; damage has taken what stood there");
+    }
+    let damage = if lost.is_empty() { "" } else { "damage may have taken it; or else: " };
     format!(
-        "{place}; what was published leaves the journal after journal.retention and stays on its topics as long as they \
-         keep it: `tail --since`"
+        "{place}; {damage}what was published leaves the journal after journal.retention and stays on its topics as long \
+         as they keep it: `tail --since`"
     )
 }

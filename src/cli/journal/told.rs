@@ -31,7 +31,7 @@ pub fn overview(inspection: &Inspection) -> String {
     let aside = |what: &str, files: &Files| format!("{} file(s) of {what}, {}", files.count, output::size(files.bytes));
     let (quarantine, dead) = (&inspection.quarantine, &inspection.dead_letters);
     line(&mut text, format!("\n{}; {}", aside("quarantine", quarantine), aside("dead letters", dead)));
-    damage(inspection).iter().for_each(|each| line(&mut text, each.clone()));
+    told_earlier(inspection).into_iter().chain(damage(inspection)).for_each(|each| line(&mut text, each));
     text
 }
 
@@ -43,8 +43,23 @@ pub fn verdict(inspection: &Inspection) -> String {
         let more = "a batch being written, or what a crash left; the next start cuts it";
         line(&mut text, format!("{tails} bytes at the end are no whole batch: {more}"));
     }
-    damage(inspection).iter().for_each(|each| line(&mut text, each.clone()));
+    told_earlier(inspection).into_iter().chain(damage(inspection)).for_each(|each| line(&mut text, each));
     text
+}
+
+/// What an earlier start has found: the segments may be sound again since.
+fn told_earlier(inspection: &Inspection) -> Vec<String> {
+    let Files { count, bytes } = inspection.quarantine;
+    let lost = inspection.lost_earlier();
+    let mut lines = Vec::new();
+    if count > 0 {
+        lines.push(format!("damage of earlier days: {count} file(s) in quarantine, {}", output::size(bytes)));
+    }
+    if !lost.is_empty() {
+        let text = format!("it has cost {}, which may not be on Kafka", output::spans(&lost));
+        lines.push(output::wrapped(&text, "  "));
+    }
+    lines
 }
 
 fn headline(inspection: &Inspection) -> String {
@@ -75,9 +90,13 @@ fn damage(inspection: &Inspection) -> Vec<String> {
             };
             let (from, until) = (damage.bytes.start, damage.bytes.end);
             lines.push(format!("damage: segment {}, bytes {from} to {until}: {}{lost}", segment.number, damage.what));
+            lines.extend(on_kafka(inspection, &damage.positions));
         }
     }
-    lines.extend(inspection.gaps.iter().map(|gap| format!("damage: no segment holds positions {}", range(gap))));
+    for gap in &inspection.gaps {
+        lines.push(format!("damage: no segment holds positions {}", range(gap)));
+        lines.extend(on_kafka(inspection, gap));
+    }
     if inspection.checkpoint.is_none() && !inspection.segments.is_empty() {
         let what = match inspection.broken_slots {
             0 => "the checkpoint is missing",
@@ -89,8 +108,15 @@ fn damage(inspection: &Inspection) -> Vec<String> {
     if let Some(checkpoint) = inspection.checkpoint.as_ref().filter(|_| inspection.is_end_lost()) {
         let synced = checkpoint.synced_up_to.0.saturating_sub(1);
         lines.push(format!("damage: the checkpoint knows positions up to {synced}, and the segments end before"));
+        lines.extend(inspection.lost_end().and_then(|lost| on_kafka(inspection, &lost)));
     }
     lines
+}
+
+/// What follows for the events there.
+fn on_kafka(inspection: &Inspection, positions: &Range<u64>) -> Option<String> {
+    let told = || format!("  {}: {}", output::span(positions), output::on_kafka(inspection.standing(positions)));
+    (!positions.is_empty()).then(told)
 }
 
 /// Everything, for machines.
@@ -120,6 +146,7 @@ pub fn json(inspection: &Inspection) -> Value {
         "gaps": inspection.gaps.iter().map(range_json).collect::<Vec<_>>(),
         "unfinished_files": inspection.unfinished_files,
         "quarantine": files(&inspection.quarantine),
+        "quarantined_positions": inspection.lost_earlier().iter().map(range_json).collect::<Vec<_>>(),
         "dead_letters": files(&inspection.dead_letters),
     })
 }
@@ -179,7 +206,7 @@ fn line(text: &mut String, line: String) {
 mod tests {
     use super::*;
     use crate::journal::inspect::{InspectedCheckpoint, InspectedDamage};
-    use crate::journal::{JournalId, LaneMark, Position};
+    use crate::journal::{JournalId, LaneMark, Position, Quarantined};
 
     fn inspection() -> Inspection {
         let segment = |number, state, begin, end| InspectedSegment {
@@ -212,6 +239,7 @@ mod tests {
             gaps: Vec::new(),
             unfinished_files: 0,
             quarantine: Files { count: 0, bytes: 0 },
+            quarantined: Vec::new(),
             dead_letters: Files { count: 2, bytes: 8_192 },
             used_bytes: 192 << 20,
         }
@@ -239,7 +267,7 @@ mod tests {
         let mut inspection = inspection();
         let what = "its checksum does not hold";
         inspection.segments[0].damages = vec![InspectedDamage { bytes: 4096..8192, positions: 9..12, what }];
-        inspection.gaps = vec![20..30, 40..41];
+        inspection.gaps = vec![20..30, 40..41, 140..160, 180..190];
         let text = verdict(&inspection);
         assert!(text.contains("DAMAGED"), "{text}");
         assert!(
@@ -248,8 +276,32 @@ mod tests {
             )
         );
         assert!(text.contains("damage: no segment holds positions 20 to 29\n"), "{text}");
+        for says in [
+            "  positions 9 to 11: settled before, so on Kafka\n",
+            "  position 40: settled before, so on Kafka\n",
+            "  positions 140 to 159: may not be on Kafka\n",
+            "  positions 180 to 189: not on Kafka\n",
+        ] {
+            assert!(text.contains(says), "{says} is not in\n{text}");
+        }
+        assert!(text.lines().all(|line| line.len() <= 100), "{text}");
         let json = json(&inspection);
         assert_eq!(json["sound"], false);
         assert_eq!(json["segments"][0]["damages"][0]["positions"]["until"], 12);
+    }
+
+    #[test]
+    fn what_earlier_damage_has_cost_is_told_of_a_journal_that_is_sound_again() {
+        let mut inspection = inspection();
+        let copy = |positions| Quarantined { segment: 1, positions, kept_at_ms: 5, bytes: 0 };
+        inspection.quarantined = vec![copy(1..72), copy(90..90), copy(72..73)];
+        inspection.quarantine = Files { count: 3, bytes: 4_096 };
+        for text in [overview(&inspection), verdict(&inspection)] {
+            assert!(text.contains("damage of earlier days: 3 file(s) in quarantine, 4.0 KiB\n"), "{text}");
+            assert!(text.contains("it has cost positions 1 to 72, which may not be on Kafka\n"), "{text}");
+        }
+        inspection.segments[0].damages = vec![InspectedDamage { bytes: 0..9, positions: 5..6, what: "x" }];
+        assert!(verdict(&inspection).contains("position 5: may not be on Kafka"), "lanes went past it damaged");
+        assert_eq!(json(&inspection)["quarantined_positions"][0]["until"], 73);
     }
 }

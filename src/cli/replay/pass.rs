@@ -76,7 +76,9 @@ impl Pass<'_> {
             let record = match seen {
                 Seen::Record(record) => record,
                 Seen::Damage { segment, positions, what } => {
-                    tally.damaged(segment, &positions, || output::complain_of_damage(segment, &positions, what));
+                    tally.damaged(segment, &positions, || {
+                        output::complain_of_damage(segment, &positions, what, self.browse.standing(&positions));
+                    });
                     return ControlFlow::Continue(());
                 }
             };

@@ -15,10 +15,12 @@ mod segments;
 pub mod survey;
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::checkpoint::{Checkpoint, CheckpointFile};
+use super::loss::lost_end;
 use super::quarantine::{self, Damage};
 use super::segment::FOLDER;
 use super::shared::SegmentMeta;
@@ -116,13 +118,17 @@ impl Recoverer<'_> {
         if Bug::PositionReusedAfterACut.is_planted() {
             next = end.unwrap_or(next);
         }
-        let (identity, previous) = match identity.filter(|_| !self.is_end_lost(end)) {
+        let lost_end = lost_end(end, self.settled, self.synced_up_to);
+        let (identity, previous) = match identity.filter(|_| lost_end.is_none()) {
             Some(identity) => (identity, identity),
             None if is_fresh => (new_identity, new_identity),
             None => {
                 let previous = identity.unwrap_or(new_identity);
                 self.drop_spares(&mut spares, 0)?;
                 let number = segments.last().map_or(highest_number, |last| last.number) + 1;
+                if let Some(positions) = lost_end {
+                    self.missing(number, positions, "the newest segments are gone, or their ends");
+                }
                 segments.push(self.begin_identity(new_identity, previous, number, end.unwrap_or(next), next)?);
                 (new_identity, previous)
             }
@@ -157,16 +163,6 @@ impl Recoverer<'_> {
         Ok(recovery)
     }
 
-    /// Whether the journal ends before what its checkpoint knows, and needs. Where that was all published, it was dropped:
-    /// no segment is left, or an elder one that could not be removed.
-    fn is_end_lost(&self, end: Option<Position>) -> bool {
-        let is_dropped = self.settled >= self.synced_up_to;
-        match end {
-            Some(end) => end < self.synced_up_to && !is_dropped,
-            None => !is_dropped && self.synced_up_to > Position(1),
-        }
-    }
-
     fn make_folders(&self) -> Result<(), OpenError> {
         for folder in [FOLDER, quarantine::FOLDER, dead::FOLDER] {
             self.storage.create_folder(Path::new(folder)).map_err(failed("make folder", folder))?;
@@ -186,6 +182,15 @@ impl Recoverer<'_> {
         if !matches!(kept, Ok(false)) {
             self.corrupt_bytes += damage.counted_bytes();
         }
+    }
+
+    /// Notes positions of which no byte is left, and tells. Whether that is news. The note outlives this start: by the next
+    /// one every lane may be past them.
+    fn missing(&self, segment: u64, positions: Range<u64>, what: &'static str) -> bool {
+        let damage = Damage { segment, bytes: 0..0, positions, what };
+        let kept = quarantine::note(self.storage, &damage, self.now_ms);
+        quarantine::tell(&damage, &kept);
+        !matches!(kept, Ok(false))
     }
 }
 

@@ -8,12 +8,13 @@ use std::io;
 use std::path::Path;
 
 use super::super::frame::{self, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, FRAME_HEADER_BYTES, FrameHeader, Kind};
+use super::super::quarantine::{self, Damage};
 use super::super::record::Found as Record;
 use super::super::segment::{Closing, Entry, FOLDER, Name, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::super::shared::SegmentMeta;
 use super::super::spares::Spare;
 use super::super::storage::{File, Storage, write_all_at};
-use super::super::{JournalId, OpenError, Position, quarantine};
+use super::super::{JournalId, OpenError, Position};
 use super::examine::{Examined, Subject, examine};
 use super::segments::Begin;
 use super::survey::Found;
@@ -218,7 +219,9 @@ impl Recoverer<'_> {
                 continue;
             }
             self.torn_bytes += damage.counted_bytes();
-            let kept = quarantine::keep(self.storage, found.file.as_ref(), damage, self.now_ms);
+            // Nobody was answered for what stands there: none of its positions is lost.
+            let torn = Damage { positions: damage.positions.start..damage.positions.start, ..damage.clone() };
+            let kept = quarantine::keep(self.storage, found.file.as_ref(), &torn, self.now_ms);
             tracing::warn!(
                 segment = found.number,
                 bytes = damage.bytes.end - damage.bytes.start,

@@ -63,16 +63,14 @@ impl Recoverer<'_> {
     /// Missing numbers are no gap below the oldest lane: a crash may undo removals in any combination.
     pub(super) fn look_for_gaps(&mut self, segments: &[SegmentMeta]) {
         let first = segments.first().filter(|first| first.begin > self.settled && self.settled > Position(0));
-        let front = first.map(|first| (self.settled, first.begin));
+        let front = first.map(|first| (first.number - 1, self.settled, first.begin));
         let inner = segments.windows(2).filter(|pair| pair[0].number + 1 != pair[1].number);
-        let inner = inner.map(|pair| (pair[0].end, pair[1].begin)).filter(|(_, until)| *until > self.settled);
-        for (from, until) in front.into_iter().chain(inner) {
-            tracing::error!(
-                from = from.0,
-                until = until.0,
-                "journal damaged: segments are missing, positions are lost"
-            );
-            self.corrupt_bytes += self.options.segment_bytes;
+        let inner = inner.map(|pair| (pair[0].number + 1, pair[0].end, pair[1].begin));
+        let inner = inner.filter(|(_, _, until)| *until > self.settled);
+        for (number, from, until) in front.into_iter().chain(inner) {
+            if self.missing(number, from.max(self.settled).0..until.0, "segments are missing, positions are lost") {
+                self.corrupt_bytes += self.options.segment_bytes;
+            }
         }
     }
 

@@ -253,3 +253,52 @@ fn rot_in_a_spare_does_not_make_the_segment_before_it_count_as_closed() {
         );
     }
 }
+
+#[test]
+fn positions_of_which_no_byte_is_left_are_noted_before_the_lanes_go_past_them() {
+    // The oldest segment, one between others, the newest.
+    for (gone, from_start) in [(1, true), (2, false), (u64::MAX, false)] {
+        let scene = Scene::new();
+        let mut stepped = scene.open();
+        scene.fill(&mut stepped, 1..61, 5_000);
+        stepped.journal.mark(vec![lane("a", 1)]);
+        stepped.keeper.turn(START_MS, 0);
+        scene.close(stepped);
+        let used = |number: &u64| std::fs::read(scene.path(&segment(*number))).is_ok_and(|bytes| bytes[4096] != 0);
+        let newest = (1..20).filter(used).max().unwrap();
+        let gone = gone.min(newest);
+        std::fs::remove_file(scene.path(&segment(gone))).unwrap();
+
+        let mut stepped = scene.try_open(2).unwrap();
+        assert!(stepped.recovered.corrupt_bytes > 0);
+        let names = scene.files("quarantine");
+        assert_eq!(names.len(), 1, "{names:?}");
+        let named: Vec<u64> = names[0].split(['-', '.']).filter_map(|number| number.parse().ok()).collect();
+        let (from, until) = (named[2], named[3]);
+        assert_eq!((from == 1, until == 61), (from_start, gone == newest), "{names:?}");
+        let read = read_all(&stepped, 1).0;
+        assert_eq!(read, numbered(1..61).into_iter().filter(|(at, _)| !(from..until).contains(at)).collect::<Vec<_>>());
+
+        for process in 0..2 {
+            stepped.journal.mark(vec![lane("a", if process == 0 { 1 } else { 61 })]);
+            stepped.keeper.turn(START_MS, 0);
+            scene.close(stepped);
+            stepped = scene.try_open(2).unwrap();
+            assert_eq!((stepped.recovered.corrupt_bytes, scene.files("quarantine")), (0, names.clone()), "told once");
+        }
+    }
+}
+
+#[test]
+fn a_torn_tail_is_kept_and_costs_no_position() {
+    let scene = Scene::new();
+    let mut stepped = scene.open();
+    scene.fill(&mut stepped, 1..4, 500);
+    drop(stepped);
+    // The last record, and its frame's header is sound: no checkpoint knows of it.
+    rot(&scene.path(&segment(1)), 3 * 4096 + 300, b"torn");
+    let stepped = scene.open();
+    assert!(stepped.recovered.torn_bytes > 0 && stepped.recovered.corrupt_bytes == 0);
+    let names = scene.files("quarantine");
+    assert!(names.len() == 1 && names[0].contains(&format!("-{:020}-{:020}-", 3, 3)), "{names:?}");
+}

@@ -215,6 +215,24 @@ fn what_the_client_itself_refuses_is_set_aside_without_a_new_producer() {
 }
 
 #[test]
+fn what_keeps_kafka_from_taking_events_is_known_with_its_cure() {
+    let mut bench = Bench::started();
+    let trouble = |bench: &Bench| bench.core.as_ref().expect("started").trouble().unwrap_or_default();
+    bench.cluster().topic(STARTED).state = TopicState::Forbidden;
+    bench.event("call_started", "a", 10);
+    bench.run(2_000);
+    let forbidden = "topic t.call_started takes nothing (topic_forbidden): grant Write on the topic";
+    assert!(trouble(&bench).starts_with(forbidden), "{}", trouble(&bench));
+    bench.cluster().up = false;
+    assert_eq!(trouble(&bench), "Kafka does not answer: check kafka.brokers and the network");
+    bench.cluster().up = true;
+    bench.cluster().topic(STARTED).state = TopicState::Known;
+    bench.run_until_done(10_000);
+    bench.run(1_000);
+    assert_eq!(trouble(&bench), "");
+}
+
+#[test]
 fn an_unreadable_envelope_goes_to_the_dead_letter_topic_and_to_disk_where_that_is_missing() {
     let mut bench = Bench::started();
     bench.record(Bytes::from_static(b"\x63future"));

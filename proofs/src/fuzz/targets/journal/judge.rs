@@ -128,6 +128,6 @@ fn goes_on(disk: &Memory, mut rig: Rig, met: Met, stop: Stop) {
     assert!(recovered.tags.any(|one| one == (tag, NOW_MS)), "the appended record has no tag");
     again.turn();
     let told_bytes = again.told_bytes() + again.stepped.recovered.torn_bytes;
-    // A gap between segments has no bytes to keep a copy of: it is told at each start until every lane is past it.
+    // A gap between segments is noted by its positions: it is told again only where the lanes have moved within it.
     assert_eq!(told_bytes % SEGMENT_BYTES, 0, "the second start tells of damage again");
 }
