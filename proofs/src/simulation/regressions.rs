@@ -48,6 +48,15 @@ fn positions(found: &Found) -> Vec<u64> {
     found.met.iter().map(position).collect()
 }
 
+/// Seed 7713169434302665536: the last word of a scene, whose faults have stopped, met the elder checkpoint, because a recovery
+/// before it had found the disk full and was cut off while it wrote in place.
+#[test]
+fn that_the_disk_was_full_is_not_forgotten_when_the_faults_stop() {
+    let stopped = Shape { had_faults: true, ..shape() };
+    assert!(stopped.may_be_full());
+    assert!(!shape().may_be_full());
+}
+
 /// The list in a torn closing frame was taken for a record of somebody.
 #[test]
 fn a_torn_closing_frame_is_no_record() {

@@ -50,9 +50,10 @@ impl Shape {
         }
     }
 
-    /// Whether the disk may be full at some time.
-    fn may_be_full(&self) -> bool {
-        self.has_faults || self.capacity_bytes < self.size_max_bytes
+    /// Whether the disk may have been full at some time, also before the faults stopped: a checkpoint that was then written
+    /// in place, and cut off, leaves the elder one to the next recovery.
+    pub(super) fn may_be_full(&self) -> bool {
+        self.had_faults || self.capacity_bytes < self.size_max_bytes
     }
 
     fn options(&self) -> Options {
