@@ -1,0 +1,7 @@
+# Images and containers of the tests, apart from all others of this machine: source it.
+
+containers="$PWD/.tools/containers"
+export CONTAINERS_CONF="$PWD/tests/containers/containers.conf"
+store=(--root "$containers/storage" --runroot "$containers/run" --storage-driver overlay)
+buildah_here() { buildah "${store[@]}" "$@"; }
+podman_here() { podman "${store[@]}" "$@"; }
