@@ -15,7 +15,7 @@ use super::scene::Scene;
 use super::world::World;
 
 /// How long the topics must not have grown before a killed bridge counts as silent.
-const STANDS_STILL: Duration = Duration::from_millis(700);
+const STANDS_STILL: Duration = Duration::from_millis(1_000);
 /// Until a connection that nobody ended is given up: twice librdkafka's own `socket.timeout.ms`.
 const FOUND_OUT_WITHIN: Duration = Duration::from_secs(120);
 
@@ -160,10 +160,12 @@ pub fn look(world: &World, bridge: &Bridge, topics: &[String]) -> Cut {
         let partitions = topics.iter().flat_map(|topic| (0..super::round::PARTITIONS).map(move |each| (topic, each)));
         partitions.map(|(topic, each)| ((topic.clone(), each), world.kafka().ends(&consumer, topic, each).1)).collect()
     };
-    // What the bridge had sent may still lie in a socket or in the broker's queue, and belongs to the life that is over.
+    // What the bridge had sent may still lie in a socket or in the broker's queue, or with a leader that waits for a node
+    // which was away, and belongs to the life that is over.
     let (mut before, mut now) = (HashMap::new(), ends());
     while now != before {
         thread::sleep(STANDS_STILL);
+        world.kafka().wait_in_sync(&consumer, topics);
         (before, now) = (now, ends());
     }
     // The log last, when its last lines have been read.
