@@ -19,9 +19,11 @@ intake=http://127.0.0.1:18080/webhook admin=http://127.0.0.1:19464
 
 # What this run has made, or an earlier one that was cut off has left.
 clean_up() {
+    local volume
     podman_here rm -f -t 0 bridge || true
     podman_here pod rm -f -t 0 lifted || true
-    podman_here volume rm -f journal journal-lifted r-retell-bridge r-retell-bridge-keys || true
+    # One at a time: the first that is not there would keep the others.
+    for volume in journal journal-lifted r-retell-bridge r-retell-bridge-keys; do podman_here volume rm -f "$volume" || true; done
 } >/dev/null 2>&1
 leave() {
     clean_up

@@ -80,6 +80,7 @@ pub fn run(world: &mut World, plan: &Plan) -> Result<Outcome, String> {
     scene.live_quietly(world, &source, plan.seed, &mut ledger);
     // All of the prefix: those that were made meanwhile, by whomever, as well.
     let topics = world.kafka().topics(&prefix);
+    trouble::settled(world, scene.topics());
     let records = read(world, &topics, plan.is_short);
     let outcome = verdict(plan, scene, &ledger, &records);
     topics.iter().for_each(|topic| world.kafka().delete_topic(topic));

@@ -71,6 +71,11 @@ impl Scene {
         Scene { bridge, topics, cuts: Vec::new(), lives: Vec::new(), sampler, born }
     }
 
+    /// The topics that were made for it.
+    pub fn topics(&self) -> &[String] {
+        &self.topics
+    }
+
     /// Kills it, lets `meanwhile` happen and looks at what is left.
     pub fn kill(&mut self, world: &mut World, meanwhile: impl FnOnce(&mut World)) {
         let (metrics, scrape) = self.scrape();

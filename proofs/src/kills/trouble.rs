@@ -16,6 +16,7 @@ use super::world::World;
 
 /// How long the topics must not have grown before a killed bridge counts as silent.
 const STANDS_STILL: Duration = Duration::from_millis(1_000);
+const STANDS_STILL_TRIES: u32 = 120;
 /// Until a connection that nobody ended is given up: twice librdkafka's own `socket.timeout.ms`.
 const FOUND_OUT_WITHIN: Duration = Duration::from_secs(120);
 
@@ -114,7 +115,11 @@ impl Trouble {
             }
             Trouble::Cut => relay(world).cut(),
             Trouble::Node => world.kill_one(random.below(3) as usize, moment),
-            Trouble::TwoNodes => world.kill_two(random.below(3) as usize, || starve(&scene.bridge, long)),
+            Trouble::TwoNodes => {
+                // Where the two that go are the only ones in sync, Kafka itself may lose what it has confirmed.
+                world.kafka().wait_in_sync(scene.topics());
+                world.kill_two(random.below(3) as usize, || starve(&scene.bridge, long));
+            }
         }
     }
 }
@@ -155,19 +160,35 @@ pub fn renewals(bridge: &Bridge) -> usize {
 
 /// What a killed bridge left on its disk, and on Kafka.
 pub fn look(world: &World, bridge: &Bridge, topics: &[String]) -> Cut {
-    let consumer = world.kafka().consumer();
-    let ends = || -> HashMap<(String, i32), i64> {
-        let partitions = topics.iter().flat_map(|topic| (0..super::round::PARTITIONS).map(move |each| (topic, each)));
-        partitions.map(|(topic, each)| ((topic.clone(), each), world.kafka().ends(&consumer, topic, each).1)).collect()
-    };
-    // What the bridge had sent may still lie in a socket or in the broker's queue, or with a leader that waits for a node
-    // which was away, and belongs to the life that is over.
-    let (mut before, mut now) = (HashMap::new(), ends());
-    while now != before {
-        thread::sleep(STANDS_STILL);
-        world.kafka().wait_in_sync(&consumer, topics);
-        (before, now) = (now, ends());
-    }
+    let ends = settled(world, topics);
     // The log last, when its last lines have been read.
-    Cut { ends: now, marks: marks(&bridge.journal_dir()), renewals: renewals(bridge) }
+    Cut { ends, marks: marks(&bridge.journal_dir()), renewals: renewals(bridge) }
+}
+
+/// The ends of all partitions, once nothing moves any more. What a dead bridge had sent may still lie in a socket or in the
+/// broker's queue, or with a leader whose followers have yet to fetch it, and what was confirmed may be out of a consumer's
+/// sight for a while behind a leader that has just come back.
+pub fn settled(world: &World, topics: &[String]) -> HashMap<(String, i32), i64> {
+    let are_equal = |copies: &Vec<u64>| copies.windows(2).all(|two| two[0] == two[1]);
+    let copies = still(|| world.log_bytes(topics), |now| now.iter().all(are_equal));
+    let consumer = world.kafka().consumer();
+    let partitions = || topics.iter().flat_map(|topic| (0..super::round::PARTITIONS).map(move |each| (topic, each)));
+    let end = |topic: &String, each| ((topic.clone(), each), world.kafka().ends(&consumer, topic, each).1);
+    let ends = still(|| partitions().map(|(topic, each)| end(topic, each)).collect(), |_| true);
+    assert_eq!(copies, world.log_bytes(topics), "the topics grow while nobody writes");
+    ends
+}
+
+/// What is seen twice with a pause between, and holds.
+fn still<T: PartialEq>(see: impl Fn() -> T, holds: impl Fn(&T) -> bool) -> T {
+    let mut before = see();
+    for _ in 0..STANDS_STILL_TRIES {
+        thread::sleep(STANDS_STILL);
+        let now = see();
+        if now == before && holds(&now) {
+            return now;
+        }
+        before = now;
+    }
+    panic!("the topics have not stood still in {STANDS_STILL_TRIES} looks, or copies differ for good");
 }

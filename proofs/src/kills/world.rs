@@ -31,6 +31,14 @@ impl World {
         &self.nodes[0]
     }
 
+    /// For each partition of `topics` the bytes of its copies, node by node.
+    pub fn log_bytes(&self, topics: &[String]) -> Vec<Vec<u64>> {
+        let partitions = topics.iter().flat_map(|topic| (0..super::round::PARTITIONS).map(move |each| (topic, each)));
+        let copies =
+            |(topic, each): (&String, i32)| self.nodes.iter().map(|node| node.log_bytes(topic, each)).collect();
+        partitions.map(copies).collect()
+    }
+
     /// `kill -9` of one node, and up again after a while.
     pub fn kill_one(&mut self, index: usize, away: Duration) {
         self.nodes[index].kill();

@@ -254,6 +254,14 @@ impl Kafka {
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
+    /// Bytes of this node's copy of a partition, as they lie on the disk: also those that no consumer sees yet. Copies of one
+    /// partition have equal bytes.
+    pub fn log_bytes(&self, topic: &str, partition: i32) -> u64 {
+        let Ok(files) = std::fs::read_dir(self.folder.join(format!("data/{topic}-{partition}"))) else { return 0 };
+        let logs = files.flatten().filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
+        logs.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
+    }
+
     fn properties(&self) -> PathBuf {
         self.folder.join("server.properties")
     }

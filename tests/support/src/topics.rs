@@ -98,9 +98,9 @@ impl Kafka {
         wait_until(TIMEOUT, ask).expect("a partition knows its ends")
     }
 
-    /// Waits until every copy of every partition is in sync. Before that, a leader holds records that no consumer sees,
-    /// because a node that has gone still counts as one that must have them.
-    pub fn wait_in_sync(&self, consumer: &BaseConsumer, topics: &[String]) {
+    /// Waits until every copy of every partition counts as in sync.
+    pub fn wait_in_sync(&self, topics: &[String]) {
+        let consumer = self.consumer();
         let lags = |topic: &String| {
             let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("the broker answers");
             let partitions = metadata.topics()[0].partitions();
