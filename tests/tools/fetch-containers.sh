@@ -19,8 +19,9 @@ if [ ${#missing[@]} -gt 0 ]; then
     exit 1
 fi
 # Where apt has its packages from, debootstrap has them, too.
-mirror="$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | grep -v security | head -n 1)"
-wanted="$(sha256sum <"${BASH_SOURCE[0]}") ${mirror:=https://deb.debian.org/debian}"
+mirror="$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | grep -v security | head -n 1 || true)"
+[ -n "$mirror" ] || { say "apt names no place to get packages from. Run apt-get update first." && exit 1; }
+wanted="$(sha256sum <"${BASH_SOURCE[0]}") $mirror"
 [ -f "$folder/stamp" ] && [ "$(cat "$folder/stamp")" = "$wanted" ] && exit 0
 
 mkdir -p "$folder"
