@@ -21,6 +21,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "retell-bridge.labels" -}}
 {{ include "retell-bridge.selectorLabels" . }}
+{{ include "retell-bridge.releaseLabels" . }}
+{{- end }}
+
+{{- /* What every object of the chart has, and no selector. */}}
+{{- define "retell-bridge.releaseLabels" -}}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}

@@ -7,9 +7,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "retell-bridge.toolMetadataLabels" -}}
 {{ include "retell-bridge.toolLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "retell-bridge.releaseLabels" . }}
 {{- end }}
 
 {{- define "retell-bridge.toolResources" -}}
