@@ -4,13 +4,13 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
 
 use retell_bridge::admin::Admin;
 use retell_bridge::health::Health;
-use retell_bridge::journal::storage::Disk;
-use retell_bridge::journal::{Append, Journal, Options};
+use retell_bridge::journal::Append;
 use retell_bridge::metrics::Metrics;
+
+use crate::small_journal;
 
 const KEY: &str = "key_made_up_for_tests";
 
@@ -227,16 +227,7 @@ fn health_asks_the_admin_listener_and_repeats_its_reason() {
 
 /// A journal with `records` records, closed.
 fn journal(dir: &Path, records: u8) {
-    let options = Options {
-        segment_bytes: 1 << 20,
-        size_max_bytes: 64 << 20,
-        retention: Duration::from_secs(3_600),
-        quarantine_retention: Duration::from_secs(3_600),
-        checkpoint_every: Duration::from_millis(10),
-        allow_ephemeral: true,
-    };
-    let disk = Arc::new(Disk::new(dir).unwrap());
-    let (journal, _) = Journal::open(disk, options, Arc::new(Metrics::new()), Arc::new(Health::default())).unwrap();
+    let journal = small_journal::open(dir);
     for number in 1..=records {
         let (sender, done) = mpsc::channel();
         let append = Append {

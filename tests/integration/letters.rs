@@ -3,18 +3,16 @@
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use retell_bridge::event::Event;
-use retell_bridge::health::Health;
-use retell_bridge::journal::storage::Disk;
-use retell_bridge::journal::{Journal, JournalId, Options, Position, Record};
-use retell_bridge::metrics::Metrics;
+use retell_bridge::journal::{JournalId, Position, Record};
 use retell_bridge::publisher::Letter;
 use rustix::process::{Pid, Signal, kill_process};
 use support::process::wait_until;
+
+use crate::small_journal;
 
 const BODY: &[u8] = br#"{"event":"call_analyzed","call":{"call_id":"call_1"}}"#;
 /// Nobody listens there.
@@ -33,17 +31,7 @@ fn contents(topic: &str, record: &Record) -> Vec<u8> {
 /// A folder with these letters: the event at a position, on its way to a topic.
 fn folder(letters: &[(u64, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("there is room");
-    let options = Options {
-        segment_bytes: 1 << 20,
-        size_max_bytes: 64 << 20,
-        retention: Duration::from_secs(3_600),
-        quarantine_retention: Duration::from_secs(3_600),
-        checkpoint_every: Duration::from_millis(10),
-        allow_ephemeral: true,
-    };
-    let disk = Arc::new(Disk::new(folder.path()).expect("it can be used"));
-    let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
-    let (journal, _) = Journal::open(disk, options, metrics, health).expect("it opens");
+    let journal = small_journal::open(folder.path());
     for (position, topic) in letters {
         let payload = Bytes::from(Event::unsigned("default", 5, Bytes::from_static(BODY)).encode().concat());
         let (position, journal_id) = (Position(*position), JournalId([7; 16]));

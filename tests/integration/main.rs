@@ -10,5 +10,6 @@ mod find;
 mod https;
 mod letters;
 mod limits;
+mod small_journal;
 mod stop;
 mod vectors;
