@@ -27,11 +27,13 @@ pub enum Bug {
     WholeBatchSetAside,
     KeyFileHalfWritten,
     RecoveryIgnoresAFailedSync,
+    InFlightWithoutLimit,
+    KeyNotHeld,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 17] = [
+    pub const ALL: [Bug; 19] = [
         Bug::AckBeforeSync,
         Bug::PublishBeforeSync,
         Bug::NoDirectorySync,
@@ -49,6 +51,8 @@ impl Bug {
         Bug::WholeBatchSetAside,
         Bug::KeyFileHalfWritten,
         Bug::RecoveryIgnoresAFailedSync,
+        Bug::InFlightWithoutLimit,
+        Bug::KeyNotHeld,
     ];
 
     /// As `PLANTED_BUG` names it.
@@ -71,6 +75,8 @@ impl Bug {
             Bug::WholeBatchSetAside => "whole-batch-set-aside",
             Bug::KeyFileHalfWritten => "key-file-half-written",
             Bug::RecoveryIgnoresAFailedSync => "recovery-ignores-a-failed-sync",
+            Bug::InFlightWithoutLimit => "in-flight-without-limit",
+            Bug::KeyNotHeld => "key-not-held",
         }
     }
 

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::{ClientContext, Message};
 
 use super::errors;
 use super::trouble::{Kind, Trouble};
@@ -141,9 +141,9 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, token: usize) {
         let outcome = match result {
-            Ok(_) => {
+            Ok(message) => {
                 self.reach.set(true);
-                Ok(())
+                errors::proven(message.offset())
             }
             Err((error, _)) => Err(errors::sorted(error.rdkafka_error_code().unwrap_or(Code::Unknown))),
         };

@@ -49,12 +49,17 @@ const ENDS: &[(&str, &[Code])] = &[
     (PURGED, &[Code::PurgeQueue, Code::PurgeInflight]),
 ];
 
+/// A confirmation that names no offset. librdkafka gives it to a batch that failed where a later one of its partition
+/// succeeded, because a broker takes no batch before those that it is missing. A leader that has nothing of this producer
+/// yet, as no copy has reached it, takes any: the first batches of a partition are then confirmed, and nowhere.
+pub(super) const UNPROVEN: DeliveryError = DeliveryError { action: Action::NewProducer, reason: "unproven" };
+
 const OTHER: &str = "other";
 /// The client could not be made again.
 pub(super) const SETTINGS: &str = "settings";
 
 /// Every reason there is.
-pub(super) const REASONS: [&str; 21] = [
+pub(super) const REASONS: [&str; 22] = [
     "timed_out",
     "unavailable",
     "authentication_failed",
@@ -74,9 +79,15 @@ pub(super) const REASONS: [&str; 21] = [
     "unknown_producer_id",
     "fenced",
     PURGED,
+    UNPROVEN.reason,
     OTHER,
     SETTINGS,
 ];
+
+/// What a confirmation with this offset is worth.
+pub(super) fn proven(offset: i64) -> Result<(), DeliveryError> {
+    if offset >= 0 { Ok(()) } else { Err(UNPROVEN) }
+}
 
 /// What `code` asks for.
 pub(super) fn sorted(code: Code) -> DeliveryError {
@@ -134,7 +145,7 @@ mod tests {
     fn every_reason_is_in_the_closed_list_once() {
         let named = WAITS.iter().chain(ENDS).map(|(reason, _)| *reason);
         let mut reasons: Vec<&str> =
-            named.chain(ASIDE.iter().map(|(reason, ..)| *reason)).chain([OTHER, SETTINGS]).collect();
+            named.chain(ASIDE.iter().map(|(reason, ..)| *reason)).chain([UNPROVEN.reason, OTHER, SETTINGS]).collect();
         let mut listed = REASONS.to_vec();
         reasons.sort_unstable();
         listed.sort_unstable();

@@ -1,5 +1,7 @@
 //! A place in the journal from which records are taken one by one: read, decoded and routed once, handed out until passed.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use bytes::Bytes;
 
 use crate::event::{Event, Peek};
@@ -7,6 +9,7 @@ use crate::journal::{Item, Position, Record};
 
 use super::routing::{Route, Router};
 use super::source::{Read, ReadNext, Source};
+use super::window::KeyHash;
 
 /// A record as read.
 pub(super) struct Arrived {
@@ -42,6 +45,18 @@ impl Arrived {
             Err(_) => Content::Unreadable,
         };
         Arrived { record, content }
+    }
+
+    /// Of the key that its deliveries have.
+    pub fn key_hash(&self) -> Option<KeyHash> {
+        match &self.content {
+            Content::Event { peek, .. } => peek.key().map(|key| {
+                let mut hasher = DefaultHasher::new();
+                key.hash(&mut hasher);
+                hasher.finish()
+            }),
+            Content::Unreadable => None,
+        }
     }
 
     /// The lanes that it belongs to.

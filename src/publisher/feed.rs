@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::journal::Position;
+use crate::planted::Bug;
 
 use super::core::Core;
 use super::cursor::{Arrived, Content, Cursor};
@@ -181,7 +182,8 @@ impl Core {
         }
         let full = (lane.window.is_new(number) && lane.window.len() >= self.caps.records)
             || (lane.window.outstanding() > 0 && lane.window.outstanding_bytes() + bytes > self.caps.bytes);
-        if full || !lane.retry.is_ready() {
+        let is_held = lane.window.holds(arrived.key_hash()) && !Bug::KeyNotHeld.is_planted();
+        if full || is_held || !lane.retry.is_ready() {
             return Fed::Blocked(Blocked::NoAnswer);
         }
         self.send(index, number, bytes, arrived, now)
@@ -198,7 +200,7 @@ impl Core {
                 if lane.window.outstanding() == 0 {
                     lane.retry.sent_first(now);
                 }
-                lane.window.sent(number, record, bytes);
+                lane.window.sent(number, record, bytes, arrived.key_hash());
                 Fed::Passed
             }
             Err(SendError::QueueFull) => Fed::Stop,

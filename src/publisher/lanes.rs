@@ -14,7 +14,6 @@ use crate::journal::{LaneMark, Position};
 
 use super::cursor::Cursor;
 use super::lane::Lane;
-use super::retry::Retry;
 
 /// A lane that makes no progress for this long while another does leaves the head.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -27,7 +26,7 @@ const FAR: u64 = 10_000;
 pub(super) enum Blocked {
     /// Its topic, or a delivery to it, was refused by a broker.
     Refused,
-    /// No answer: its topic is not known yet, or as much as may be is on its way.
+    /// No answer: its topic is not known yet, or as much as may be is on its way, or a record of the same key.
     NoAnswer,
 }
 
@@ -106,8 +105,12 @@ impl Lanes {
         let leaves = match blocked {
             Blocked::Refused => others.any(|(_, other)| other.retry.is_ready()),
             Blocked::NoAnswer => {
-                let goes_on = |retry: &Retry| retry.confirmed_at().is_some_and(|at| at > since && now < at + PATIENCE);
-                now >= since + PATIENCE && others.any(|(_, other)| goes_on(&other.retry))
+                // It has had its receipts since, and waits for none, or not for long.
+                let goes_on = |other: &Lane| {
+                    let is_idle = other.window.outstanding() == 0;
+                    other.retry.confirmed_at().is_some_and(|at| at > since && (is_idle || now < at + PATIENCE))
+                };
+                now >= since + PATIENCE && others.any(|(_, other)| goes_on(other))
             }
         };
         if leaves {

@@ -4,7 +4,7 @@
 //! lane's position for the checkpoint. Never happens: a position that passes an unsettled delivery; a delivery that was
 //! settled and is handed out again, also when the records are read a second time.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use crate::journal::{Position, Record, Tag};
 use crate::planted::Bug;
@@ -17,8 +17,12 @@ pub(super) struct Flight {
     /// For the log alone.
     tag: Tag,
     bytes: usize,
+    key: Option<KeyHash>,
     fate: Fate,
 }
+
+/// Stands for a key; two keys with one hash wait for each other, no more.
+pub(super) type KeyHash = u64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -52,11 +56,14 @@ pub(super) struct Window {
     next: Position,
     outstanding: usize,
     outstanding_bytes: usize,
+    /// Keys of what is outstanding, each once.
+    keys: HashSet<KeyHash>,
 }
 
 impl Window {
     pub fn new(start: Position) -> Window {
-        Window { flights: VecDeque::new(), first: 0, next: start, outstanding: 0, outstanding_bytes: 0 }
+        let (flights, keys) = (VecDeque::new(), HashSet::new());
+        Window { flights, first: 0, next: start, outstanding: 0, outstanding_bytes: 0, keys }
     }
 
     /// What to do with the delivery at `position`.
@@ -89,9 +96,16 @@ impl Window {
         self.flights.iter().any(|flight| matches!(flight.fate, Fate::Aside(_)))
     }
 
+    /// Whether a delivery with this key is on its way. The next one waits for its receipt: whatever a client or a broker
+    /// does to batches that are on their way together, a key's records then stand in their order.
+    pub fn holds(&self, key: Option<KeyHash>) -> bool {
+        key.is_some_and(|key| self.keys.contains(&key))
+    }
+
     /// The delivery that [`Window::take`] numbered was handed to the producer.
-    pub fn sent(&mut self, number: u64, record: &Record, bytes: usize) {
-        self.note(number, record, bytes, Fate::Sent);
+    pub fn sent(&mut self, number: u64, record: &Record, bytes: usize, key: Option<KeyHash>) {
+        self.note(number, record, bytes, key, Fate::Sent);
+        self.keys.extend(key);
         self.advance(Position(record.position.0 + 1));
         self.outstanding += 1;
         self.outstanding_bytes += bytes;
@@ -100,17 +114,15 @@ impl Window {
     /// The delivery that [`Window::take`] numbered becomes a dead letter without having been sent; the next take of the
     /// same position says so.
     pub fn aside(&mut self, number: u64, record: &Record, reason: &'static str) {
-        self.note(number, record, 0, Fate::Aside(reason));
+        self.note(number, record, 0, None, Fate::Aside(reason));
     }
 
-    fn note(&mut self, number: u64, record: &Record, bytes: usize, fate: Fate) {
+    fn note(&mut self, number: u64, record: &Record, bytes: usize, key: Option<KeyHash>, fate: Fate) {
         let Record { position, received_at_ms, tag, .. } = *record;
+        let flight = Flight { position, received_at_ms, tag, bytes, key, fate };
         match self.index(number) {
-            Some(index) => {
-                self.flights[index].fate = fate;
-                self.flights[index].bytes = bytes;
-            }
-            None => self.flights.push_back(Flight { position, received_at_ms, tag, bytes, fate }),
+            Some(index) => self.flights[index] = flight,
+            None => self.flights.push_back(flight),
         }
     }
 
@@ -149,6 +161,9 @@ impl Window {
         flight.fate = fate;
         self.outstanding -= 1;
         self.outstanding_bytes -= flight.bytes;
+        if let Some(key) = flight.key {
+            self.keys.remove(&key);
+        }
         Some(())
     }
 
@@ -184,6 +199,7 @@ impl Window {
             flight.fate = Fate::Unsent;
         }
         (self.outstanding, self.outstanding_bytes) = (0, 0);
+        self.keys.clear();
         self.rewind();
     }
 
@@ -251,7 +267,7 @@ mod tests {
     fn send(window: &mut Window, position: u64) -> u64 {
         match window.take(Position(position)) {
             Take::Send(number) => {
-                window.sent(number, &record(position), 10);
+                window.sent(number, &record(position), 10, None);
                 number
             }
             other => panic!("position {position}: {other:?}"),
@@ -309,6 +325,20 @@ mod tests {
         window.kept_aside(numbers[0]);
         assert_eq!([5, 6].map(|position| window.take(Position(position))), [Take::Passed, Take::Passed]);
         assert_eq!(window.position(), Position(7));
+    }
+
+    #[test]
+    fn a_key_is_held_from_its_delivery_to_its_receipt() {
+        let mut window = Window::new(Position(1));
+        window.sent(0, &record(1), 10, Some(7));
+        window.sent(1, &record(2), 10, None);
+        assert!(window.holds(Some(7)) && !window.holds(Some(8)) && !window.holds(None));
+        assert!(window.failed(0) && !window.holds(Some(7)));
+        window.sent(0, &record(1), 10, Some(7));
+        assert!(window.confirmed(0).is_some() && !window.holds(Some(7)));
+        window.sent(2, &record(3), 10, Some(7));
+        window.ground();
+        assert!(!window.holds(Some(7)), "nothing is on its way behind an end of the producer");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! backlog is empty and the bridge has ended.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use support::events::Source;
 use support::judge::aside::Aside;
@@ -11,6 +12,7 @@ use support::judge::usage::Usage;
 use support::judge::{Circumstances, judge_all};
 use support::ledger::Ledger;
 use support::records::Record;
+use support::tools;
 
 use crate::random::Random;
 
@@ -31,6 +33,13 @@ pub struct Plan {
     pub is_short: bool,
     pub is_told: bool,
     pub troubles: Vec<Trouble>,
+}
+
+impl Plan {
+    /// Where the journal and the nodes' data are left when the round fails.
+    pub fn kept(&self) -> PathBuf {
+        tools::kept(&format!("kills-{}", self.seed))
+    }
 }
 
 /// What was done and judged.
@@ -83,7 +92,9 @@ pub fn run(world: &mut World, plan: &Plan) -> Result<Outcome, String> {
     trouble::settled(world, scene.topics());
     let records = read(world, &topics, plan.is_short);
     let outcome = verdict(plan, scene, &ledger, &records);
-    topics.iter().for_each(|topic| world.kafka().delete_topic(topic));
+    if outcome.is_ok() {
+        topics.iter().for_each(|topic| world.kafka().delete_topic(topic));
+    }
     outcome
 }
 
@@ -119,6 +130,7 @@ fn verdict(plan: &Plan, scene: Scene, ledger: &Ledger, records: &[Record]) -> Re
         .first()
         .map(|entry| format!("\n{} not answered as they should be: {:?}", refused.len(), entry.statuses));
     if report.scene().is_some() || told.is_some() {
+        scene.bridge.leave(&plan.kept());
         let (found, told) = (report.scene().unwrap_or_default(), told.unwrap_or_default());
         return Err(format!("{:?}\n{found}{told}\n{}", plan.troubles, super::command(plan.seed)));
     }

@@ -20,6 +20,9 @@ const STANDS_STILL_TRIES: u32 = 120;
 /// Until a connection that nobody ended is given up: twice librdkafka's own `socket.timeout.ms`.
 const FOUND_OUT_WITHIN: Duration = Duration::from_secs(120);
 
+/// Twice the bridge's own pause between two checkpoints, and some.
+const CHECKPOINTED_WITHIN: Duration = Duration::from_millis(500);
+
 const BACKLOG: &str = "journal_backlog_events";
 
 /// One kind of trouble.
@@ -29,9 +32,9 @@ pub enum Trouble {
     Bridge,
     /// `kill -9` of the only node, and up again.
     Broker,
-    /// Both at once, and the broker is back before the bridge.
+    /// The broker, and the bridge a moment later; the broker is back before the bridge.
     Both,
-    /// Both at once, and the bridge is back before the broker.
+    /// The same, and the bridge is back before the broker.
     BothBridgeFirst,
     /// The only node gets SIGSTOP, and SIGCONT.
     Pause,
@@ -92,12 +95,12 @@ impl Trouble {
             }
             Trouble::Broker => world.kill_one(0, moment),
             Trouble::Both => {
-                scene.kill(world, |world| world.kill_one(0, moment));
+                kill_both(world, scene, moment);
                 scene.begin();
             }
             Trouble::BothBridgeFirst => {
                 // The broker comes back for the look at what the dead bridge left, and goes once more.
-                scene.kill(world, |world| world.kill_one(0, moment));
+                kill_both(world, scene, moment);
                 world.nodes[0].kill();
                 scene.begin();
                 thread::sleep(moment);
@@ -116,12 +119,17 @@ impl Trouble {
             Trouble::Cut => relay(world).cut(),
             Trouble::Node => world.kill_one(random.below(3) as usize, moment),
             Trouble::TwoNodes => {
-                // Where the two that go are the only ones in sync, Kafka itself may lose what it has confirmed.
-                world.kafka().wait_in_sync(scene.topics());
-                world.kill_two(random.below(3) as usize, || starve(&scene.bridge, long));
+                world.kill_two(random.below(3) as usize, moment, || starve(&scene.bridge, long));
             }
         }
     }
+}
+
+/// The broker first, so that the bridge dies with records that it has handed over and nobody has confirmed.
+fn kill_both(world: &mut World, scene: &mut Scene, moment: Duration) {
+    world.nodes[0].kill();
+    thread::sleep(moment + CHECKPOINTED_WITHIN);
+    scene.kill(world, |world| world.nodes[0].up());
 }
 
 fn relay(world: &World) -> &super::proxy::Proxy {

@@ -1,5 +1,6 @@
 //! Apache Kafka as a round needs it: one node behind a relay, or three nodes that need two in sync.
 
+use std::path::Path;
 use std::time::Duration;
 
 use support::kafka::Kafka;
@@ -39,6 +40,11 @@ impl World {
         partitions.map(copies).collect()
     }
 
+    /// Ends the nodes and leaves their logs and data in `folder`.
+    pub fn leave(&mut self, folder: &Path) {
+        self.nodes.iter_mut().for_each(|node| node.leave(folder));
+    }
+
     /// `kill -9` of one node, and up again after a while.
     pub fn kill_one(&mut self, index: usize, away: Duration) {
         self.nodes[index].kill();
@@ -46,10 +52,14 @@ impl World {
         self.nodes[index].up();
     }
 
-    /// `kill -9` of two nodes at once: the third alone may take nothing. Both have to be started before either answers.
-    pub fn kill_two(&mut self, spared: usize, meanwhile: impl FnOnce()) {
+    /// `kill -9` of two nodes, one after the other: the third alone may take nothing. Both have to be started before either
+    /// answers.
+    pub fn kill_two(&mut self, spared: usize, between: Duration, meanwhile: impl FnOnce()) {
         let others: Vec<usize> = (0..self.nodes.len()).filter(|index| *index != spared).collect();
-        others.iter().for_each(|index| self.nodes[*index].kill());
+        for index in &others {
+            self.nodes[*index].kill();
+            std::thread::sleep(between);
+        }
         meanwhile();
         others.iter().for_each(|index| self.nodes[*index].launch());
         others.iter().for_each(|index| self.nodes[*index].wait_up());

@@ -96,7 +96,7 @@ impl Scene {
 
     fn befall_kafka(&mut self) {
         let topic = self.some_topic();
-        let what = self.random.below(14);
+        let what = self.random.below(16);
         let late_ms = self.random.pick(&[20, 300, 3_000]);
         let healthy = self.random.below(3);
         self.note(|_| format!("Kafka: mishap {what} (topic {topic})"));
@@ -113,6 +113,8 @@ impl Scene {
             7 => cluster.script.extend(fate(Fate::Fatal)),
             8 => cluster.script.extend(fate(Fate::TimedOut)),
             9 => cluster.script.extend(fate(Fate::WrittenAndTimedOut)),
+            13 => cluster.script.extend(fate(Fate::Unproven)),
+            14 => cluster.script.extend(fate(Fate::WrittenAndUnproven)),
             10 => cluster.room = if cluster.room < 10 { 2_000 } else { 7 },
             11 => cluster.replacing_fails ^= true,
             12 => cluster.answer_after = Duration::from_millis(late_ms),

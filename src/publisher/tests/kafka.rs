@@ -13,6 +13,7 @@ use crate::publisher::{Action, Delivery, DeliveryError, PURGED, Producer, Receip
 const PARTITIONS: u64 = 3;
 pub(super) const WAIT: DeliveryError = DeliveryError { action: Action::Wait, reason: "refused" };
 pub(super) const RENEW: DeliveryError = DeliveryError { action: Action::NewProducer, reason: "fatal" };
+const UNPROVEN: DeliveryError = DeliveryError { action: Action::NewProducer, reason: "unproven" };
 const LARGE: DeliveryError = DeliveryError { action: Action::SetAside(TOO_LARGE), reason: "msg_size_too_large" };
 const PURGE: DeliveryError = DeliveryError { action: Action::NewProducer, reason: PURGED };
 
@@ -73,6 +74,8 @@ pub(super) enum Event {
     Refused,
     /// Not written; the producer ends.
     Fatal,
+    /// Not written, and the client knows no better than that it is; what stands behind it is written all the same.
+    Unproven,
 }
 
 /// A small generator (splitmix64): the same seed, the same story.
@@ -170,6 +173,7 @@ impl Cluster {
             _ if !fits => (false, Err(LARGE)),
             Some(Event::Refused) => (false, Err(WAIT)),
             Some(Event::Fatal) => (false, Err(RENEW)),
+            Some(Event::Unproven) => (false, Err(UNPROVEN)),
             Some(Event::Unknown) => (true, Err(RENEW)),
             None => (true, Ok(())),
         };
@@ -181,7 +185,7 @@ impl Cluster {
             // What stands behind it in its topic fails as well.
             self.refuse_topic(name, Vec::new());
         }
-        if topic_forbids || outcome.is_err_and(|error| error != WAIT) {
+        if topic_forbids || outcome.is_err_and(|error| error != WAIT && error != UNPROVEN) {
             self.purge();
         }
     }
@@ -318,6 +322,6 @@ impl Producer for Scripted {
     }
 
     fn error_reasons(&self) -> &'static [&'static str] {
-        &["refused", "fatal", "msg_size_too_large", PURGED]
+        &["refused", "fatal", "unproven", "msg_size_too_large", PURGED]
     }
 }

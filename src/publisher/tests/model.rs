@@ -154,6 +154,7 @@ fn mishap(bench: &mut Bench, dice: &mut Dice) {
         2 => cluster.topic(name).state = TopicState::Forbidden,
         3 => cluster.topic(name).answers ^= true,
         4 => cluster.script.extend([None, Some(Mishap::Unknown)]),
+        5 if dice.one_in(2) => cluster.script.push_back(Some(Mishap::Unproven)),
         5 => cluster.script.push_back(Some(Mishap::Fatal)),
         6 => cluster.script.push_back(Some(Mishap::Refused)),
         7 => cluster.room = if cluster.room == 7 { 1_000 } else { 7 },

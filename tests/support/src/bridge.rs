@@ -80,6 +80,14 @@ impl Bridge {
         settings.write(&self.settings_file(), &self.journal_dir());
     }
 
+    /// Ends it, and leaves its log, settings and journal in `folder` for whoever wants to understand them.
+    pub fn leave(mut self, folder: &Path) {
+        drop(self.process.take());
+        let (log, bridge) = (self.log().join("\n"), folder.join("bridge"));
+        let left = std::fs::rename(&self.folder, &bridge).and_then(|()| std::fs::write(bridge.join("log"), log));
+        left.unwrap_or_else(|error| eprintln!("the bridge could not be left in {}: {error}", bridge.display()));
+    }
+
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the bridge is running already");
         let mut command = (self.launch)(&self.settings_file());

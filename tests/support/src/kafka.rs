@@ -225,6 +225,14 @@ impl Kafka {
         process.wait(Duration::from_secs(60)).expect("Kafka ends after SIGTERM");
     }
 
+    /// Ends it, and leaves its log and data in `folder` for whoever wants to understand them.
+    pub fn leave(&mut self, folder: &Path) {
+        drop(self.process.take());
+        let (lines, node) = (self.lines.since(0).join("\n"), folder.join(format!("node-{}", self.id)));
+        let left = std::fs::rename(&self.folder, &node).and_then(|()| std::fs::write(node.join("log"), lines));
+        left.unwrap_or_else(|error| eprintln!("node {} could not be left in {}: {error}", self.id, node.display()));
+    }
+
     fn try_up(&mut self) -> bool {
         self.launch();
         self.answers_in_time()
@@ -238,9 +246,10 @@ impl Kafka {
         answered == Some(true)
     }
 
-    /// Metadata names the broker. Not a port that is open: that comes seconds earlier.
+    /// Its own metadata names it. Not a port that is open: that comes seconds earlier; nor what the other nodes say: they
+    /// name a dead one for seconds.
     fn answers(&self) -> bool {
-        let client: Result<BaseConsumer, _> = super::topics::client(&self.brokers()).create();
+        let client: Result<BaseConsumer, _> = super::topics::client(&format!("127.0.0.1:{}", self.advertised)).create();
         let metadata = client.and_then(|client| client.fetch_metadata(None, Duration::from_secs(1)));
         metadata.is_ok_and(|metadata| metadata.brokers().iter().any(|broker| broker.id() == self.id as i32))
     }

@@ -73,6 +73,14 @@ pub fn folder(name: &str) -> PathBuf {
     folder
 }
 
+/// A folder that outlives this process, for what a failure is to be understood by: no later run removes it.
+pub fn kept(name: &str) -> PathBuf {
+    let base = built().parent().expect("a profile's folder lies in the target folder").join("tmp");
+    let folder = base.join(format!("kept-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the target folder can be written");
+    folder
+}
+
 fn remove_leftovers(base: &Path) {
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

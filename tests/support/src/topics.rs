@@ -13,8 +13,6 @@ use super::kafka::Kafka;
 use super::process::wait_until;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// For nodes that have come back.
-const SYNC_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Enough for bodies of 2 MiB and their headers.
 pub const LARGE: &str = "4194304";
@@ -96,18 +94,6 @@ impl Kafka {
     pub fn ends(&self, consumer: &BaseConsumer, topic: &str, partition: i32) -> (i64, i64) {
         let ask = || consumer.fetch_watermarks(topic, partition, TIMEOUT).ok();
         wait_until(TIMEOUT, ask).expect("a partition knows its ends")
-    }
-
-    /// Waits until every copy of every partition counts as in sync.
-    pub fn wait_in_sync(&self, topics: &[String]) {
-        let consumer = self.consumer();
-        let lags = |topic: &String| {
-            let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("the broker answers");
-            let partitions = metadata.topics()[0].partitions();
-            partitions.iter().any(|each| each.leader() < 0 || each.isr().len() < each.replicas().len())
-        };
-        let in_sync = || (!topics.iter().any(lags)).then_some(());
-        wait_until(SYNC_TIMEOUT, in_sync).expect("every node catches up");
     }
 
     /// How many records each of `topics` holds.

@@ -2,11 +2,12 @@
 //!
 //! Like librdkafka with the gapless guarantee: each partition is a queue; of every queue some batches are written in order,
 //! confirmed in order, and late; a broker's verdict on a batch ends the producer and purges its queues; a failure of
-//! another kind fails all that is queued for the topic. What was written is not always confirmed.
+//! another kind fails all that is queued for the topic. What was written is not always confirmed, and what was not may be
+//! told as confirmed without an offset, with what stands behind it written.
 //!
 //! In: deliveries, mishaps. Out: receipts, topics' states; to the judge what was handed, written and confirmed. Never
-//! happens: within one partition a record before one that was queued earlier, but after a failure that the publisher was
-//! told of.
+//! happens: within one partition a record before one that was queued earlier, but after a failure or an unproven
+//! confirmation that the publisher was told of.
 
 mod producer;
 mod work;
@@ -31,10 +32,19 @@ const LARGE: DeliveryError = DeliveryError { action: Action::SetAside(TOO_LARGE)
 const BAD: DeliveryError = DeliveryError { action: Action::SetAside(INVALID), reason: "invalid_record" };
 const PURGE: DeliveryError = DeliveryError { action: Action::NewProducer, reason: PURGED };
 const SETTINGS: DeliveryError = DeliveryError { action: Action::NewProducer, reason: "settings" };
+const UNPROVEN: DeliveryError = DeliveryError { action: Action::NewProducer, reason: "unproven" };
 /// No right to write: known only from the broker's verdict, which ends the producer as every other one does.
 const UNAUTHORIZED: DeliveryError = DeliveryError { action: Action::Wait, reason: "topic_authorization_failed" };
-const REASONS: [&str; 7] =
-    ["topic_authorization_failed", "timed_out", "fatal", "msg_size_too_large", "invalid_record", PURGED, "settings"];
+const REASONS: [&str; 8] = [
+    "topic_authorization_failed",
+    "timed_out",
+    "fatal",
+    "msg_size_too_large",
+    "invalid_record",
+    PURGED,
+    "unproven",
+    "settings",
+];
 
 /// What happens to a batch that nothing speaks against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +57,10 @@ pub enum Fate {
     WrittenAndFatal,
     /// Not written; the producer ends.
     Fatal,
+    /// Not written, and confirmed without an offset; what is queued behind it is written all the same.
+    Unproven,
+    /// Written, and confirmed without an offset.
+    WrittenAndUnproven,
 }
 
 /// One record on its way.

@@ -2,7 +2,7 @@
 
 use retell_bridge::publisher::{DeliveryError, TopicState};
 
-use super::{BAD, Cluster, FATAL, Fate, LARGE, PURGE, Queued, Receipt, UNAUTHORIZED, WAIT};
+use super::{BAD, Cluster, FATAL, Fate, LARGE, PURGE, Queued, Receipt, UNAUTHORIZED, UNPROVEN, WAIT};
 
 /// Most records in a batch.
 const BATCH_RECORDS: u64 = 8;
@@ -49,6 +49,14 @@ impl Cluster {
                 self.write(&batch);
                 self.fail_topic(topic, batch);
             }
+            Some(Fate::Unproven) => {
+                self.tell(batch, Err(UNPROVEN));
+                self.overtake(place);
+            }
+            Some(Fate::WrittenAndUnproven) => {
+                self.write(&batch);
+                self.tell(batch, Err(UNPROVEN));
+            }
             Some(Fate::Fatal) => {
                 self.tell(batch, Err(FATAL));
                 self.end_producer(Some(place));
@@ -59,6 +67,19 @@ impl Cluster {
                 self.end_producer(None);
             }
         }
+    }
+
+    /// The next batch of the partition goes past the one that was just told of.
+    fn overtake(&mut self, place: &(String, u64)) {
+        let most = if self.is_alone { 1 } else { BATCH_RECORDS as usize };
+        let queue = self.queues.get_mut(place).expect("a batch of it has just been taken");
+        let batch: Vec<Queued> = queue.drain(..most.min(queue.len())).collect();
+        if self.verdict(&place.0, &batch).is_some() {
+            // It stands behind what is to come again, and meets its verdict then.
+            return self.tell(batch, Err(UNPROVEN));
+        }
+        self.write(&batch);
+        self.tell(batch, Ok(()));
     }
 
     /// A broker's word on a whole batch: one record is enough to condemn it.
