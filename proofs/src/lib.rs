@@ -52,11 +52,12 @@ pub mod concurrency;
 pub mod command;
 pub mod published;
 pub mod rebuilt;
+pub mod small_bridge;
 
 pub use figure::{Effort, Figure, Order, Proof, Seeds};
 
 /// All of them, in the order of `docs/proofs.md`.
-pub const PROOFS: [Proof; 12] = [
+pub const PROOFS: [Proof; 13] = [
     Proof {
         name: "judge",
         claim: "the judge sees each kind of loss, change, invention, disorder and leak",
@@ -133,6 +134,13 @@ pub const PROOFS: [Proof; 12] = [
         is_in_test_command: true,
         seeds: Seeds::None,
         run: planted::prove,
+    },
+    Proof {
+        name: "planted-outside",
+        claim: "each bug put into the real process is caught by the proof that looks at it from outside",
+        is_in_test_command: false,
+        seeds: Seeds::None,
+        run: planted::prove_outside,
     },
     Proof {
         name: "concurrency",

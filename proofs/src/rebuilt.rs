@@ -3,7 +3,7 @@
 //! In: the name of a binary of this crate and its feature. Out: what it printed, and how it ended. Never happens: a build
 //! that is taken for the one with the feature; a run without an end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,35 +45,40 @@ impl Rebuilt {
         }
         Ok(support::tools::binary(self.bin))
     }
+}
 
-    /// Runs it with `arguments` and `variables`; after `within` it is ended, which is an error.
-    pub fn run(self, arguments: &[String], variables: &[(&str, &str)], within: Duration) -> Result<Ended, String> {
-        // Into a file: a pipe that nobody reads would hold up what prints a long story.
-        let folder = support::tools::folder(self.bin);
-        let path = folder.join("out");
-        let out = std::fs::File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let mut child = Command::new(support::tools::binary(self.bin))
-            .args(arguments)
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(out.try_clone().map_err(|error| format!("{}: {error}", path.display()))?)
-            .stderr(out)
-            .spawn()
-            .map_err(|error| format!("{} cannot be run: {error}", self.bin))?;
-        let began = Instant::now();
-        let status = loop {
-            match child.try_wait() {
-                Ok(Some(status)) => break status,
-                Ok(None) if began.elapsed() < within => std::thread::sleep(Duration::from_millis(20)),
-                _ => {
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    return Err(format!("{} {} did not end within {within:?}", self.bin, arguments.join(" ")));
-                }
+/// Runs such a program with `arguments` and `variables`; after `within` it is ended, which is an error.
+pub fn run(
+    program: &Path,
+    arguments: &[String],
+    variables: &[(&str, &str)],
+    within: Duration,
+) -> Result<Ended, String> {
+    // Into a file: a pipe that nobody reads would hold up what prints a long story.
+    let folder = support::tools::folder("rebuilt");
+    let path = folder.join("out");
+    let out = std::fs::File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(out.try_clone().map_err(|error| format!("{}: {error}", path.display()))?)
+        .stderr(out)
+        .spawn()
+        .map_err(|error| format!("{} cannot be run: {error}", program.display()))?;
+    let began = Instant::now();
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if began.elapsed() < within => std::thread::sleep(Duration::from_millis(20)),
+            _ => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("{} {} did not end within {within:?}", program.display(), arguments.join(" ")));
             }
-        };
-        let text = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let _ = std::fs::remove_dir_all(&folder);
-        Ok(Ended { status, text: String::from_utf8_lossy(&text).into_owned() })
-    }
+        }
+    };
+    let text = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let _ = std::fs::remove_dir_all(&folder);
+    Ok(Ended { status, text: String::from_utf8_lossy(&text).into_owned() })
 }

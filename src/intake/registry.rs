@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::connection::{Connection, Standing};
 use super::phase::Behind;
 use crate::metrics::Metrics;
+use crate::planted::Bug;
 
 /// How often the clock is held against every connection. Deadlines are seconds: a tenth late does no harm.
 pub(super) const SWEEP_EVERY: Duration = Duration::from_millis(100);
@@ -145,7 +146,8 @@ impl Registry {
     }
 
     fn try_hold(&self, more: usize) -> bool {
-        let sum = |held: usize| held.checked_add(more).filter(|sum| *sum <= self.in_flight_max_bytes);
+        let fits = |sum: &usize| *sum <= self.in_flight_max_bytes || Bug::InFlightWithoutLimit.is_planted();
+        let sum = |held: usize| held.checked_add(more).filter(fits);
         self.in_flight_bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, sum).is_ok()
     }
 

@@ -23,7 +23,7 @@ mod readers;
 
 use std::time::Duration;
 
-use crate::rebuilt::Rebuilt;
+use crate::rebuilt::{self, Rebuilt};
 use crate::{Effort, Figure, Order};
 
 const CHECKER: Rebuilt = Rebuilt { bin: "concurrency", feature: "shuttle" };
@@ -40,14 +40,14 @@ pub fn prove(order: &Order) -> Result<Figure, String> {
         Effort::For(time) => time.as_secs().to_string(),
     };
     let seed = order.seed.unwrap_or(1).to_string();
-    CHECKER.build()?;
+    let program = CHECKER.build()?;
     let mut arguments = vec![seconds, seed];
     arguments.extend(order.only.then(|| "only".to_owned()));
     let asked = match order.effort {
         Effort::Commit => Duration::ZERO,
         Effort::For(time) => time,
     };
-    let ended = CHECKER.run(&arguments, &[], asked + PATIENCE)?;
+    let ended = rebuilt::run(&program, &arguments, &[], asked + PATIENCE)?;
     let count = ended.text.lines().find_map(|line| line.strip_prefix(CLOSING)?.parse().ok());
     match count {
         Some(count) if ended.status.success() => {

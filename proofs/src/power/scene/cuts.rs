@@ -3,7 +3,7 @@
 //! In: the scene. Out: the volume mounted again, and in the book what may have been kept. Never happens: power back before
 //! everything that was under way has ended.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use retell_bridge::journal::OpenError;
 
@@ -12,11 +12,22 @@ use super::{Flush, Running, Scene, Switch, Wrong, append, start};
 impl Scene {
     pub(super) fn cut_at_work(&mut self, running: Running) -> Result<(), Wrong> {
         let switch = self.switch()?;
-        let load = self.load(&running);
-        self.wait();
         let flush = self.random.pick(&[Flush::Log, Flush::Nothing, Flush::Nothing]);
         let in_close = self.random.chance(15);
-        self.note(format!("cut {flush:?}{}", if in_close { " in a clean stop" } else { "" }));
+        let at_an_answer = !in_close && self.random.chance(50);
+        let when = if in_close {
+            " in a clean stop"
+        } else if at_an_answer {
+            " at an answer"
+        } else {
+            ""
+        };
+        self.note(format!("cut {flush:?}{when}"));
+        let load = self.load(&running);
+        self.wait();
+        if at_an_answer {
+            self.wait_for_an_answer();
+        }
         load.expect_cut();
         let newest = self.book.open().newest();
         let closing = in_close.then(|| {
@@ -42,6 +53,14 @@ impl Scene {
         drop(running);
         self.told()?;
         self.remount()
+    }
+
+    /// Comes back within microseconds of a 2xx: the moment at which nothing but a sync of before can have kept the record.
+    fn wait_for_an_answer(&self) {
+        let (before, began) = (self.book.open().acknowledged, Instant::now());
+        while self.book.open().acknowledged == before && began.elapsed() < Duration::from_millis(50) {
+            std::hint::spin_loop();
+        }
     }
 
     pub(super) fn cut_in_recovery(&mut self) -> Result<(), Wrong> {
