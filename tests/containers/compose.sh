@@ -1,5 +1,5 @@
 # `docker compose up` for real, over podman's socket: source it. Images that only a registry has are replaced by local ones
-# of the same name: Apache Kafka from its jars, Prometheus from Debian's binary. Grafana cannot be had here and is left out.
+# of the same name: Apache Kafka from its jars, Prometheus from the binary that was built here. Grafana cannot be had here and is left out.
 
 compose_project=retell-bridge-test
 compose() {
@@ -20,7 +20,7 @@ stand_ins() {
         "COPY kafka-image.sh /opt/kafka/bin/kafka-broker-api-versions.sh" \
         'CMD ["/opt/kafka/bin/kafka-broker-api-versions.sh", "run"]' >"$kafka/Containerfile"
     stand_in "$(image_of kafka)" "$kafka"
-    cp "$(PATH="$PATH:$PWD/.tools/promtool/usr/bin" command -v prometheus)" "$prometheus/prometheus"
+    cp .tools/prometheus/prometheus "$prometheus/prometheus"
     # The image's own wget, as far as its health check needs it.
     printf '%s\n' '#!/bin/bash' 'exec 3<>/dev/tcp/localhost/9090' \
         'printf "GET /-/ready HTTP/1.0\r\n\r\n" >&3' 'head -n 1 <&3 | grep -q " 200 "' >"$prometheus/wget"
