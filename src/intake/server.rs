@@ -45,6 +45,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const STOP_SLACK: Duration = Duration::from_secs(1);
 /// The server says that it accepts no more when it has asked the thread that does; this long until that has heard it.
 const PAUSED_WITHIN: Duration = Duration::from_millis(20);
+/// How long a connection may take from that thread to the worker that admits it: until then nobody counts it.
+const ADMITTED_WITHIN: Duration = Duration::from_millis(200);
 
 /// Reads keys and tags and makes what every request needs.
 pub(super) fn prepare(
@@ -148,9 +150,13 @@ impl Running {
             tracing::warn!(%error, "newcomers wait for the end of the stop, instead of being refused");
         }
         self.desk.registry.close();
-        let deadline = Instant::now() + self.desk.registry.answer_within() + STOP_SLACK;
-        while !self.desk.registry.is_empty() && Instant::now() < deadline {
+        let mut last_seen = Instant::now();
+        let deadline = last_seen + self.desk.registry.answer_within() + STOP_SLACK;
+        while last_seen.elapsed() < ADMITTED_WITHIN && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
+            if !self.desk.registry.is_empty() {
+                last_seen = Instant::now();
+            }
         }
     }
 
