@@ -34,7 +34,8 @@ stand_ins() {
 image_of() { compose config --format json | .tools/venv/bin/python -c "import json, sys; print(json.load(sys.stdin)['services']['$1']['image'])"; }
 
 socket_listens() {
-    podman_here system service --time 0 "unix://$scratch/podman.sock" >"$scratch/podman.log" 2>&1 &
+    # Not by `podman_here`: a function in the background is a shell of its own, and killing that would leave podman.
+    podman "${store[@]}" system service --time 0 "unix://$scratch/podman.sock" >"$scratch/podman.log" 2>&1 &
     echo $! >"$scratch/podman.pid"
     for _ in $(seq 50); do [ -S "$scratch/podman.sock" ] && return; sleep 0.1; done
     return 1
@@ -52,7 +53,7 @@ services_come_up() {
     play_the_timer &
     local timer=$! code=0
     compose up --detach --no-build --pull never --wait --wait-timeout 240 kafka topics bridge prometheus || code=$?
-    [ "$code" -eq 0 ] || { compose ps -a && compose logs --tail 10; }
+    [ "$code" -eq 0 ] || { compose ps -a && compose logs --tail 10; } || true
     compose up --detach --no-build --pull never --no-deps sender || code=$?
     kill "$timer"
     return "$code"
