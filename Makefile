@@ -48,9 +48,9 @@ test-kubernetes: ## The chart on a real Kubernetes control plane, under Helm 3 a
 	tests/tools/fetch.sh deploy control-plane
 	tests/kubernetes.sh
 
-test-containers: ## The image, built and run as Kubernetes would, and docker compose up; needs root and podman (15 minutes).
+test-containers: ## The image, built and run as Kubernetes would, docker compose up, Prometheus 3; needs root and podman (20 minutes).
 	tests/tools/fetch-kafka.sh
-	tests/tools/fetch.sh deploy containers
+	tests/tools/fetch.sh deploy prometheus containers
 	tests/containers.sh
 
 chart-readme: ## Write the chart's README from its values and README.md.gotmpl.

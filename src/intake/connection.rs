@@ -40,6 +40,8 @@ pub(super) enum Read {
     Go,
     /// Nothing now; the task has been woken to look at what was read.
     Later,
+    /// Once more, and where nothing has come, close: a request that lies there would be answered by a reset.
+    Last,
     /// Nothing any more: answer this, where it is anything, and close.
     End(Option<End>),
 }
@@ -79,6 +81,7 @@ impl Connection {
         state.remember(context);
         match (state.phase, state.verdict) {
             (Phase::Head, Some(Verdict::TooSlow | Verdict::Late)) => Read::End(Some(End::TooSlow)),
+            (Phase::Quiet, Some(_)) if !state.evicted => Read::Last,
             (Phase::Handshake | Phase::Quiet | Phase::Head | Phase::Closing, Some(_)) => Read::End(None),
             (Phase::Head, None) if state.arrived_bytes >= HEAD_MAX_BYTES => {
                 if state.head_was_looked_at {
@@ -108,6 +111,8 @@ impl Connection {
             Phase::Quiet => {
                 state.phase = Phase::Head;
                 state.since = now;
+                // It was to be closed for being quiet.
+                state.verdict = state.verdict.filter(|_| state.evicted);
                 state.arrived_bytes = bytes;
                 state.head_was_looked_at = false;
             }
@@ -233,8 +238,7 @@ impl Connection {
     /// Ends what the clock says, and what is quiet where all is to close; gives back what it held.
     pub(super) fn end_overdue(&self, now: Instant, answer_within: Duration, is_closing: bool) -> usize {
         let mut state = self.state();
-        let is_needless = is_closing && matches!(state.phase, Phase::Handshake | Phase::Quiet);
-        let needless = is_needless.then_some(Verdict::Gone);
+        let needless = (is_closing && state.is_needless(now)).then_some(Verdict::Gone);
         state.overdue(now, answer_within).or(needless).map_or(0, |verdict| state.end(verdict))
     }
 
@@ -314,6 +318,17 @@ mod tests {
         connection.begin(false);
         connection.end_overdue(start + WITHIN * 2, WITHIN, false);
         connection.end_of_request(start);
+        assert_eq!(read(&connection), Read::Go);
+    }
+
+    #[test]
+    fn a_quiet_connection_is_read_once_more_before_it_is_closed_and_a_request_that_lies_there_is_taken() {
+        let (connection, start) = connection();
+        connection.end_overdue(start + Duration::from_millis(400), WITHIN, true);
+        assert_eq!(read(&connection), Read::Go, "its first request may be on the way");
+        connection.end_overdue(start + Duration::from_millis(600), WITHIN, true);
+        assert_eq!(read(&connection), Read::Last);
+        connection.has_read(1, start + Duration::from_millis(600));
         assert_eq!(read(&connection), Read::Go);
     }
 

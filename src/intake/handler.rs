@@ -99,9 +99,6 @@ impl Desk {
         if !address::is_allowed(&source.allow, client) {
             return Err(Refused::Address);
         }
-        if self.registry.is_closing() {
-            return Err(Refused::Stopping);
-        }
         if request.connection().standing() == Standing::NoRoom {
             return Err(Refused::NoRoom);
         }

@@ -175,8 +175,8 @@ impl Intake {
         self.address
     }
 
-    /// Takes no new connection, closes the quiet ones, answers what is under way (what has not reached the end of its
-    /// head yet: 503), and ends when the last connection is closed; at the latest a second after `answer_within`.
+    /// Takes no new connection, answers what comes over those that are there, once each, closes those that stay quiet, and
+    /// ends when the last connection is closed; at the latest a second after `answer_within`.
     pub async fn stop(self) {
         self.server.stop().await;
     }

@@ -15,6 +15,8 @@ pub(super) const RATE_MIN_BYTES: u64 = 64 * 1024;
 pub(super) const RATE_GRACE: Duration = Duration::from_secs(2);
 /// How long a connection may say nothing between requests, or before its first.
 pub(super) const QUIET_MAX: Duration = Duration::from_secs(75);
+/// The same where all is to close: who has just connected, or had an answer, may be sending a request at this moment.
+pub(super) const QUIET_AT_STOP_MAX: Duration = Duration::from_millis(500);
 /// How long the rest of a refused body is read and thrown away, so that the sender reads the answer instead of a reset.
 pub(super) const CLOSING_MAX: Duration = Duration::from_secs(3);
 /// Less lag than this is nobody's fault: a newcomer has it before its first byte.
@@ -122,6 +124,11 @@ impl State {
             Phase::Body => (age > RATE_GRACE && self.lag_ms(now) > 0).then_some(Verdict::TooSlow),
             Phase::Whole => None,
         }
+    }
+
+    /// Said nothing for so long that it need not be waited for where all is to close.
+    pub(super) fn is_needless(&self, now: Instant) -> bool {
+        matches!(self.phase, Phase::Handshake | Phase::Quiet) && self.age(now) > QUIET_AT_STOP_MAX
     }
 
     /// How far behind it is; `None`: its request has arrived whole, or it is ending already.

@@ -160,7 +160,7 @@ impl Registry {
         }
     }
 
-    /// From now on quiet connections are closed, and requests that begin are told that the intake stops.
+    /// From now on connections that stay quiet are closed, and all others with their next answer.
     pub(super) fn close(&self) {
         self.crowd().closing = true;
         self.sweep();

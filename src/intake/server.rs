@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, KeepAlive};
 use actix_server::{Server, ServerHandle};
-use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::web::{self, Payload};
 use actix_web::{App, HttpRequest};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, LocalSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -43,6 +43,10 @@ const BACKLOG: i32 = 1_024;
 const LINGER: Duration = Duration::from_secs(2);
 /// Beyond the deadline, for the last answers to be written when the intake stops.
 const STOP_SLACK: Duration = Duration::from_secs(1);
+/// The server says that it accepts no more when it has asked the thread that does; this long until that has heard it.
+const PAUSED_WITHIN: Duration = Duration::from_millis(20);
+/// How long a connection may take from that thread to the worker that admits it: until then nobody counts it.
+const ADMITTED_WITHIN: Duration = Duration::from_millis(200);
 
 /// Reads keys and tags and makes what every request needs.
 pub(super) fn prepare(
@@ -95,6 +99,9 @@ fn open_keys(
 /// The server and its clock.
 pub(super) struct Running {
     desk: Arc<Desk>,
+    /// The server's own socket once more: the server closes it with its last connection, which is too late.
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     handle: ServerHandle,
     sweep: AbortHandle,
 }
@@ -103,15 +110,17 @@ impl Running {
     /// `tls`: `None` serves HTTP as it is.
     pub(super) fn start(desk: Arc<Desk>, listener: TcpListener, tls: Option<Arc<ServerConfig>>) -> io::Result<Running> {
         rustix::net::listen(&listener, BACKLOG)?;
+        let door = listener.try_clone()?;
         let workers = std::thread::available_parallelism().map_or(2, NonZeroUsize::get).clamp(2, 512);
         let connections_max = desk.registry.connections_max();
-        let (for_workers, tls) = (desk.clone(), tls.map(TlsAcceptor::from));
+        let tls = tls.map(TlsAcceptor::from);
+        let for_workers = (desk.clone(), tls.clone());
         let server = Server::build()
             .workers(workers)
             .disable_signals()
             // The registry decides: a worker that stops accepting would make the newcomer wait.
             .max_concurrent_connections(connections_max.saturating_add(8 * SPARE))
-            .listen("intake", listener, move || serve(for_workers.clone(), tls.clone()))?
+            .listen("intake", listener, move || serve(for_workers.0.clone(), for_workers.1.clone()))?
             .run();
         let handle = server.handle();
         tokio::spawn(async move {
@@ -120,7 +129,7 @@ impl Running {
             }
         });
         let sweep = tokio::spawn(sweep(desk.clone())).abort_handle();
-        Ok(Running { desk, handle, sweep })
+        Ok(Running { desk, listener: door, tls, handle, sweep })
     }
 
     #[cfg(test)]
@@ -130,12 +139,40 @@ impl Running {
 
     pub(super) async fn stop(self) {
         self.handle.pause().await;
-        self.desk.registry.close();
-        let deadline = Instant::now() + self.desk.registry.answer_within() + STOP_SLACK;
-        while !self.desk.registry.is_empty() && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        tokio::time::sleep(PAUSED_WITHIN).await;
+        LocalSet::new().run_until(self.serve_the_last()).await;
         self.handle.stop(false).await;
+    }
+
+    /// Ends when every connection that was made has been served or was quiet.
+    async fn serve_the_last(&self) {
+        if let Err(error) = self.shut_the_door().await {
+            tracing::warn!(%error, "newcomers wait for the end of the stop, instead of being refused");
+        }
+        self.desk.registry.close();
+        let mut last_seen = Instant::now();
+        let deadline = last_seen + self.desk.registry.answer_within() + STOP_SLACK;
+        while last_seen.elapsed() < ADMITTED_WITHIN && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if !self.desk.registry.is_empty() {
+                last_seen = Instant::now();
+            }
+        }
+    }
+
+    /// Serves those whom the kernel has connected and the server did not accept: their requests may be on the way, and
+    /// would be answered by a reset. From then on newcomers are refused, and try elsewhere.
+    async fn shut_the_door(&self) -> io::Result<()> {
+        let service = serve(self.desk.clone(), self.tls.clone()).new_service(()).await;
+        let service = service.map_err(|()| io::Error::other("the last connections cannot be served"))?;
+        self.listener.set_nonblocking(true)?;
+        // Counted, so that a flood cannot hold the door open.
+        for _ in 0..=BACKLOG {
+            let Ok((stream, _)) = self.listener.accept() else { break };
+            stream.set_nonblocking(true)?;
+            tokio::task::spawn_local(service.call(TcpStream::from_std(stream)?));
+        }
+        Ok(rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Read)?)
     }
 }
 

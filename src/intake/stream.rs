@@ -93,16 +93,19 @@ impl<T> Stream<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<T> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        match this.connection.before_read(context) {
-            Read::Go => {}
+        let is_last = match this.connection.before_read(context) {
+            Read::Go => false,
+            Read::Last => true,
             Read::Later => return Poll::Pending,
             Read::End(end) => return Poll::Ready(Err(this.end(context, end))),
-        }
+        };
         let filled_before = buffer.filled().len();
         let outcome = Pin::new(&mut this.inner).poll_read(context, buffer);
         let read_bytes = buffer.filled().len() - filled_before;
         if read_bytes > 0 {
             this.connection.has_read(read_bytes, Instant::now());
+        } else if is_last {
+            return Poll::Ready(Err(this.end(context, None)));
         }
         outcome
     }

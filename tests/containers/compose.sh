@@ -1,5 +1,5 @@
 # `docker compose up` for real, over podman's socket: source it. Images that only a registry has are replaced by local ones
-# of the same name: Apache Kafka from its jars, Prometheus from Debian's binary. Grafana cannot be had here and is left out.
+# of the same name: Apache Kafka from its jars, Prometheus from the binary that was built here. Grafana cannot be had here and is left out.
 
 compose_project=retell-bridge-test
 compose() {
@@ -20,7 +20,7 @@ stand_ins() {
         "COPY kafka-image.sh /opt/kafka/bin/kafka-broker-api-versions.sh" \
         'CMD ["/opt/kafka/bin/kafka-broker-api-versions.sh", "run"]' >"$kafka/Containerfile"
     stand_in "$(image_of kafka)" "$kafka"
-    cp "$(PATH="$PATH:$PWD/.tools/promtool/usr/bin" command -v prometheus)" "$prometheus/prometheus"
+    cp .tools/prometheus/prometheus "$prometheus/prometheus"
     # The image's own wget, as far as its health check needs it.
     printf '%s\n' '#!/bin/bash' 'exec 3<>/dev/tcp/localhost/9090' \
         'printf "GET /-/ready HTTP/1.0\r\n\r\n" >&3' 'head -n 1 <&3 | grep -q " 200 "' >"$prometheus/wget"
@@ -34,7 +34,8 @@ stand_ins() {
 image_of() { compose config --format json | .tools/venv/bin/python -c "import json, sys; print(json.load(sys.stdin)['services']['$1']['image'])"; }
 
 socket_listens() {
-    podman_here system service --time 0 "unix://$scratch/podman.sock" >"$scratch/podman.log" 2>&1 &
+    # Not by `podman_here`: a function in the background is a shell of its own, and killing that would leave podman.
+    podman "${store[@]}" system service --time 0 "unix://$scratch/podman.sock" >"$scratch/podman.log" 2>&1 &
     echo $! >"$scratch/podman.pid"
     for _ in $(seq 50); do [ -S "$scratch/podman.sock" ] && return; sleep 0.1; done
     return 1
@@ -52,7 +53,7 @@ services_come_up() {
     play_the_timer &
     local timer=$! code=0
     compose up --detach --no-build --pull never --wait --wait-timeout 240 kafka topics bridge prometheus || code=$?
-    [ "$code" -eq 0 ] || { compose ps -a && compose logs --tail 10; }
+    [ "$code" -eq 0 ] || { compose ps -a && compose logs --tail 10; } || true
     compose up --detach --no-build --pull never --no-deps sender || code=$?
     kill "$timer"
     return "$code"

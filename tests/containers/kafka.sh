@@ -29,5 +29,7 @@ kafka_pause() { kill -STOP "$kafka_pid"; }
 kafka_go_on() { kill -CONT "$kafka_pid"; }
 kafka_stop() {
     [ -n "${kafka_pid-}" ] || return 0
-    kill -CONT "$kafka_pid" && kill -9 "$kafka_pid"
+    # Told twice, or dead already: the clean-up at the end goes on all the same.
+    kill -CONT "$kafka_pid" && kill -9 "$kafka_pid" || true
+    kafka_pid=
 } 2>/dev/null

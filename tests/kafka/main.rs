@@ -25,4 +25,5 @@ mod secure;
 mod silence;
 mod unrecognized;
 mod until_published;
+mod upgraded;
 mod watched;

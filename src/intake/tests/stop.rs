@@ -17,21 +17,35 @@ fn what_is_under_way_is_answered_and_everything_else_is_closed() {
     bench.journal.wait_for_held(1);
     let mut idle = bench.connect();
     let mut half = bench.connect();
-    half.send("POST /web");
+    let late = signed(&event("half there"));
+    half.send(&late[..9]);
     eventually("three connections", || bench.metric("connections") == "3");
     std::thread::sleep(Duration::from_millis(50));
     let stopping = stop(&mut bench);
     idle.wait_for_close();
-    half.send("hook HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n");
-    let answer = half.answer();
-    assert_eq!((answer.status, answer.header("connection")), (503, Some("close")));
-    assert_eq!(bench.refused("stopping"), "1");
+    assert!(TcpStream::connect(bench.address).is_err(), "a newcomer is refused, and not left waiting for the end");
+    half.send(&late[9..]);
+    bench.journal.wait_for_held(2);
     assert!(!stopping.is_finished());
     bench.journal.release(Ok(Position(1)));
-    let answer = waiting.answer();
+    for client in [&mut waiting, &mut half] {
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.header("connection")), (204, Some("close")));
+    }
+    stopping.join().unwrap();
+    assert_eq!(bench.refused("stopping"), "0");
+}
+
+#[test]
+fn who_has_just_connected_is_answered() {
+    let mut bench = Bench::new();
+    let mut fresh = bench.connect();
+    let stopping = stop(&mut bench);
+    eventually("the door is shut", || TcpStream::connect(bench.address).is_err());
+    fresh.send(signed(&event("fresh")));
+    let answer = fresh.answer();
     assert_eq!((answer.status, answer.header("connection")), (204, Some("close")));
     stopping.join().unwrap();
-    assert!(TcpStream::connect(bench.address).is_err());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! answer has a lower turn than another's request, the first was promised before the second was sent.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -49,6 +50,8 @@ pub struct Entry {
     pub statuses: Vec<u16>,
     /// The same attempts, with whom they went to and when.
     pub attempts: Vec<Attempt>,
+    /// Of each attempt that brought no answer, what ended it: a connection refused is not one that was cut.
+    pub failures: Vec<ErrorKind>,
     /// What was wrong with a 2xx itself.
     pub complaints: Vec<String>,
 }
@@ -68,6 +71,7 @@ impl Entry {
             answered_ms: 0,
             statuses: Vec::new(),
             attempts: Vec::new(),
+            failures: Vec::new(),
             complaints: Vec::new(),
         }
     }

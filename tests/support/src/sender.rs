@@ -60,6 +60,7 @@ impl Sender {
         let answer = self.post_to(to, &entry.event, &entry.signature);
         entry.answered_ms = now_ms();
         entry.tried(to, sent, answer.as_ref().map_or(0, |answer| answer.status));
+        entry.failures.extend(answer.as_ref().err().map(io::Error::kind));
         if let Ok(answer) = answer.as_ref()
             && (200..300).contains(&answer.status)
         {
