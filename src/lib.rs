@@ -14,7 +14,7 @@
 //!                       Kafka ◀─ kafka ◀─ publisher ─▶ checkpoint
 //! ```
 //!
-//! `schema` says what is in an event.
+//! `schema` says what is in an event; the publisher shows it a sample of what passes.
 //!
 //! A module uses only those above it (`tests/tidy.rs` holds this): `intake` and `publisher` never meet but in the
 //! journal. `ARCHITECTURE.md` has the invariants and what is absent on purpose.

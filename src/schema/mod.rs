@@ -1,17 +1,28 @@
-//! The schemas of the events (JSON Schema 2020-12), and the check of a body against one.
+//! The schemas of the events (JSON Schema 2020-12), and the watch that holds a sample of what passes to them.
 //!
 //! In: `schemas/source.json`, compiled in: the types, and the parts that they share. Out: one self-contained document for
-//! each type ([`document`]; `schemas/<type>.json` is the same, and a test holds it there).
+//! each type ([`document`]; `schemas/<type>.json` is the same, and a test holds it there), and a [`Watch`].
 //!
-//! Never happens: an event that is refused because it differs from its schema.
+//! ```text
+//! source.json ─▶ document  ─▶ `retell-bridge schema`, schemas/*.json
+//!            └─▶ shape ─▶ check ─▶ names ─▶ metrics, one log line a name
+//!                           ▲
+//!             publisher ─▶ watch (a queue of a few events, a thread of its own)
+//! ```
+//!
+//! Never happens: an event that is refused, changed or held up because it differs from its schema; a value of a body in a
+//! metric or a log line.
 
 mod check;
+mod names;
 mod shape;
+mod watch;
 
 use serde_json::{Map, Value, json};
 
 pub use check::{Finding, Problem, check};
 pub use shape::Shape;
+pub use watch::{Mode, Watch};
 
 use crate::event::Kind;
 
