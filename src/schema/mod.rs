@@ -16,6 +16,7 @@
 mod check;
 mod names;
 mod shape;
+mod walk;
 mod watch;
 
 use serde_json::{Map, Value, json};
