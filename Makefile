@@ -1,6 +1,6 @@
 # The verbs of this project; `make help` lists them with their sentences.
 .DEFAULT_GOAL := help
-.PHONY: help dev test quick lint simulate prove prove-long proofs kafka deploy test-kubernetes test-containers chart-readme tools licences
+.PHONY: help dev test quick lint simulate prove prove-long proofs kafka schemas deploy test-kubernetes test-containers chart-readme tools licences
 
 help: ## Show this list.
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ kafka: ## The tests against a real Apache Kafka, which they start themselves.
 	tests/tools/fetch.sh deploy
 	cargo test --test kafka -- --test-threads 4
 
+schemas: ## Check the events' schemas with the official AsyncAPI parser, Ajv and Retell's SDK.
+	tests/tools/fetch.sh sdks contract
+	tests/schemas.sh
+
 deploy: ## Check image, compose file, chart and alert rules with the real tools.
 	tests/tools/fetch.sh deploy
 	tests/deploy.sh
@@ -60,7 +64,7 @@ chart-readme: ## Write the chart's README from its values and README.md.gotmpl.
 tools: ## Fetch what the tests need into .tools/, and do nothing else.
 	tests/tools/fetch-kafka.sh
 	tests/tools/fetch-sdks.sh
-	tests/tools/fetch.sh deploy
+	tests/tools/fetch.sh contract deploy
 
 licences: ## Bans, licences and sources of every dependency (cargo install --locked cargo-deny).
 	cargo deny check bans licenses sources

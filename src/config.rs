@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{intake, journal, kafka, publisher};
+use crate::{intake, journal, kafka, publisher, schema};
 
 pub use check::topic_name_trouble;
 pub use environment::API_KEY as API_KEY_VARIABLE;
@@ -57,6 +57,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     pub log: Log,
     pub shutdown: Shutdown,
+    /// Which events the drift watch checks.
+    pub drift: schema::Mode,
 }
 
 /// What is written to stderr.

@@ -14,6 +14,8 @@
 //!                       Kafka ◀─ kafka ◀─ publisher ─▶ checkpoint
 //! ```
 //!
+//! `schema` says what is in an event; the publisher shows it a sample of what passes.
+//!
 //! A module uses only those above it (`tests/tidy.rs` holds this): `intake` and `publisher` never meet but in the
 //! journal. `ARCHITECTURE.md` has the invariants and what is absent on purpose.
 
@@ -34,6 +36,8 @@ pub mod reload;
 pub mod signature;
 
 pub mod event;
+
+pub mod schema;
 
 pub mod journal;
 

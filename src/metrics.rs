@@ -1,9 +1,12 @@
 //! Every metric: its name, meaning and labels. The only file that knows prometheus.
 //!
 //! In: facts from the parts, by the methods below. Out: the text of a scrape. Never happens: a label whose values a
-//! sender can invent (types are known ones or `other`, topics and sources are configured), a value from a body.
+//! sender can invent without bound (types are known ones or `other`, topics and sources are configured, the names of fields
+//! that drift are plain ones and few), a value from a body.
 //! Every label pair that is known at the start is there from the start, at zero: [`Metrics::expect_source`],
-//! [`Metrics::expect_topic`].
+//! [`Metrics::expect_topic`], [`Metrics::expect_schema`].
+
+mod refused;
 
 use std::time::Duration;
 
@@ -11,6 +14,8 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
+
+pub use refused::RefusedReason;
 
 /// Content type of a scrape; Prometheus 3 refuses types it does not know.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -23,67 +28,9 @@ const PUBLISH_SECONDS: [f64; 14] =
     [0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3_600.0, 21_600.0, 86_400.0];
 const SYNC_SECONDS: [f64; 13] = [0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
-/// Why a request was refused; the label `reason` of `events_refused_total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefusedReason {
-    Missing,
-    Malformed,
-    Stale,
-    Wrong,
-    Address,
-    TooLarge,
-    TooSlow,
-    Late,
-    NoRoom,
-    Stopping,
-    Journal,
-    /// No source has the path; not an event.
-    Path,
-    /// Not a POST; not an event.
-    Method,
-    /// Not HTTP as the intake takes it.
-    Http,
-}
-
-impl RefusedReason {
-    /// All of them, for the zeros at the start.
-    pub const ALL: [RefusedReason; 14] = [
-        RefusedReason::Missing,
-        RefusedReason::Malformed,
-        RefusedReason::Stale,
-        RefusedReason::Wrong,
-        RefusedReason::Address,
-        RefusedReason::TooLarge,
-        RefusedReason::TooSlow,
-        RefusedReason::Late,
-        RefusedReason::NoRoom,
-        RefusedReason::Stopping,
-        RefusedReason::Journal,
-        RefusedReason::Path,
-        RefusedReason::Method,
-        RefusedReason::Http,
-    ];
-
-    /// The label's value.
-    pub fn label(self) -> &'static str {
-        match self {
-            RefusedReason::Missing => "missing",
-            RefusedReason::Malformed => "malformed",
-            RefusedReason::Stale => "stale",
-            RefusedReason::Wrong => "wrong",
-            RefusedReason::Address => "address",
-            RefusedReason::TooLarge => "too_large",
-            RefusedReason::TooSlow => "too_slow",
-            RefusedReason::Late => "late",
-            RefusedReason::NoRoom => "no_room",
-            RefusedReason::Stopping => "stopping",
-            RefusedReason::Journal => "journal",
-            RefusedReason::Path => "path",
-            RefusedReason::Method => "method",
-            RefusedReason::Http => "http",
-        }
-    }
-}
+/// The label `result` of `schema_checks_total`.
+const SAME: &str = "same";
+const DRIFT: &str = "drift";
 
 /// One metric as documented: name without labels, its labels, its meaning.
 #[derive(Debug, Clone)]
@@ -187,6 +134,12 @@ metrics! {
         "Bytes found damaged and quarantined.";
     poisoned: IntGauge, "journal_poisoned", [] =>
         "1 after the first failed write or sync; the process is about to end.";
+    schema_checks: IntCounterVec, "schema_checks_total", ["type", "result"] =>
+        "Events that the drift watch held against the schema of their type: `same`, or `drift`, which changes nothing for the event.";
+    schema_drift: IntCounterVec, "schema_drift_total", ["type", "problem", "field"] =>
+        "Checked events in which a field is `unknown` to the schema or is a `mismatch` of its JSON type, by the field's path; `body`: the event as a whole; `other`: a field whose name is not shown.";
+    schema_checks_skipped: IntCounterVec, "schema_checks_skipped_total", ["reason"] =>
+        "Events whose turn it was and that were not checked, because the watch was `busy` or the body `too_large`.";
     lane_stalled: IntGaugeVec, "lane_stalled", ["topic"] =>
         "1 while the topic takes nothing.";
     kafka_up: IntGauge, "kafka_up", [] =>
@@ -262,6 +215,17 @@ impl Metrics {
         reasons.iter().for_each(|reason| self.dead_lettered.with_label_values(&[reason]).inc_by(0));
     }
 
+    /// Puts what the drift watch counts of a type at zero; `drift` has each problem with the fields known at the start.
+    pub fn expect_schema<'l>(&self, kind: &str, drift: impl Iterator<Item = (&'l str, &'l str)>) {
+        [SAME, DRIFT].iter().for_each(|result| self.schema_checks.with_label_values(&[kind, result]).inc_by(0));
+        drift.for_each(|(problem, field)| self.schema_drift.with_label_values(&[kind, problem, field]).inc_by(0));
+    }
+
+    /// Puts the reasons for which an event is not checked at zero.
+    pub fn expect_schema_skips(&self, reasons: &[&str]) {
+        reasons.iter().for_each(|reason| self.schema_checks_skipped.with_label_values(&[reason]).inc_by(0));
+    }
+
     /// Names the build.
     pub fn set_build(&self, version: &str, commit: &str) {
         self.build_info.with_label_values(&[version, commit]).set(1);
@@ -308,6 +272,21 @@ impl Metrics {
     /// A delivery was set aside.
     pub fn delivery_dead_lettered(&self, reason: &str) {
         self.dead_lettered.with_label_values(&[reason]).inc();
+    }
+
+    /// An event was held against its schema.
+    pub fn schema_checked(&self, kind: &str, differs: bool) {
+        self.schema_checks.with_label_values(&[kind, if differs { DRIFT } else { SAME }]).inc();
+    }
+
+    /// A checked event differs in this field; the caller bounds the names.
+    pub fn schema_drifted(&self, kind: &str, problem: &str, field: &str) {
+        self.schema_drift.with_label_values(&[kind, problem, field]).inc();
+    }
+
+    /// An event was not checked.
+    pub fn schema_check_skipped(&self, reason: &str) {
+        self.schema_checks_skipped.with_label_values(&[reason]).inc();
     }
 
     /// What waits for a topic: how many, and how old the oldest is (0 when nothing waits).

@@ -33,6 +33,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
 use crate::reload::Watch;
+use crate::schema;
 use last_resort::LastResort;
 
 /// How often the service looks whether a part has failed.
@@ -147,8 +148,11 @@ impl Service {
         producer.take_reload().into_iter().for_each(|reload| watch.add(reload));
 
         let (journal, recovered) = open_journal(config.journal_dir.clone(), config.journal, &metrics, &health).await?;
+        let drift = schema::Watch::start(config.drift, metrics.clone())
+            .map_err(|cause| ServiceError::Start { part: "drift watch", cause })?;
+        let to = health.clone();
         let publisher =
-            Publisher::start(&config.topics, Box::new(producer), &journal, &recovered, metrics.clone(), health.clone())
+            Publisher::start(&config.topics, Box::new(producer), &journal, &recovered, metrics.clone(), to, drift)
                 .map_err(|cause| ServiceError::Start { part: "publisher", cause })?;
         let keep: intake::Keep = {
             let journal = journal.clone();

@@ -25,6 +25,7 @@ step() {
 
 step "tools: Apache Kafka" tests/tools/fetch-kafka.sh
 step "tools: the senders' SDKs" tests/tools/fetch-sdks.sh
+step "tools: schemas" tests/tools/fetch.sh contract
 step "tools: deploy" tests/tools/fetch.sh deploy
 step "formatting" cargo fmt --all --check
 step "clippy" cargo clippy --all-targets -- -D warnings
@@ -35,6 +36,7 @@ step "tests of the proofs" cargo test --profile proof --no-default-features -p p
 step "build the proofs" cargo build --profile proof --no-default-features -p proofs -p retell-bridge
 step "proofs" target/proof/proofs test
 step "Apache Kafka" cargo test --test kafka -- --test-threads 4
+step "schemas" tests/schemas.sh
 step "deploy" tests/deploy.sh
 
 # Cargo's closing lines and the plain ones of the scripts.

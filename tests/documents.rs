@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use retell_bridge::event::Kind;
 use retell_bridge::metrics::Metrics;
-use retell_bridge::{cli, config};
+use retell_bridge::publisher::Topics;
+use retell_bridge::{cli, config, schema};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -55,6 +57,50 @@ fn every_command_is_in_the_readme() {
     for command in commands {
         let named = [format!("`{command}`"), format!("`retell-bridge {command}`"), format!("retell-bridge {command} ")];
         assert!(named.iter().any(|name| readme.contains(name)), "README.md does not name the command `{command}`");
+    }
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// What stands behind `before` in lines that begin with it.
+fn behind<'t>(text: &'t str, before: &'t str) -> BTreeSet<&'t str> {
+    text.lines().filter_map(|line| line.trim().strip_prefix(before)).collect()
+}
+
+#[test]
+fn every_type_with_a_schema_is_in_the_page_about_schemas_and_in_the_asyncapi_document() {
+    let (page, asyncapi) = (read("docs/schemas.md"), read("schemas/asyncapi.yaml"));
+    for name in schema::KINDS.map(Kind::name) {
+        assert!(page.contains(&format!("`{name}`")), "docs/schemas.md does not name {name}");
+        let payload = format!("payload: {{$ref: './{name}.json'}}");
+        assert!(asyncapi.contains(&payload), "schemas/asyncapi.yaml has no `{payload}`");
+    }
+}
+
+#[test]
+fn the_asyncapi_document_has_the_topics_that_there_are() {
+    let (types, none) = (Kind::KNOWN.to_vec(), Default::default());
+    let topics = Topics { prefix: "retell.".into(), source_prefixes: none, types, all: None, overrides: [].into() };
+    let topics = topics.lanes();
+    let asyncapi = read("schemas/asyncapi.yaml");
+    assert!(behind(&asyncapi, "version: ").contains(config::VERSION), "info.version is not {}", config::VERSION);
+    assert_eq!(behind(&asyncapi, "address: "), topics.iter().map(String::as_str).collect());
+}
+
+#[test]
+fn readme_and_asyncapi_document_have_the_headers_that_there_are() {
+    let code = read("src/publisher/headers.rs");
+    let code = code.split("#[cfg(test)]").next().unwrap_or_default();
+    let pushed = ["list.push(\"", "push_some(\""].into_iter().flat_map(|call| code.split(call).skip(1));
+    let headers: BTreeSet<_> = pushed.filter_map(|rest| rest.split('"').next()).collect();
+    assert!(headers.len() > 10, "{headers:?}");
+    let (readme, asyncapi) = (readme(), read("schemas/asyncapi.yaml"));
+    let declared = asyncapi.lines().filter_map(|line| line.strip_prefix("          ")?.split_once(": {type: string"));
+    assert_eq!(declared.map(|(name, _)| name).collect::<BTreeSet<_>>(), headers);
+    for header in headers {
+        assert!(readme.contains(&format!("`{header}`")), "README.md does not name the header {header}");
     }
 }
 

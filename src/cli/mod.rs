@@ -22,6 +22,7 @@ mod opened;
 mod output;
 mod replay;
 mod samples;
+mod schema;
 mod send;
 mod serve;
 mod settings;
@@ -77,6 +78,7 @@ enum Command {
     DeadLetters(dead_letters::Args),
     Replay(replay::Args),
     Drain(drain::Args),
+    Schema(schema::Args),
     Health(health::Args),
     Version(version::Args),
     Completions(completions::Args),
@@ -128,6 +130,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::DeadLetters(args) => dead_letters::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Drain(args) => drain::run(args),
+        Command::Schema(args) => schema::run(args),
         Command::Health(args) => health::run(args),
         Command::Version(args) => version::run(args),
         Command::Completions(args) => completions::run(args),
@@ -206,7 +209,7 @@ mod tests {
     #[test]
     fn every_documented_command_is_there() {
         let documented = "serve, dev, send, sign, verify, config check, config show, config schema, topics plan, \
-            topics apply, tail, journal inspect, journal verify, journal find, dead-letters list, dead-letters show, dead-letters retry, replay, drain, health, \
+            topics apply, tail, journal inspect, journal verify, journal find, dead-letters list, dead-letters show, dead-letters retry, replay, drain, schema, health, \
             version, completions, man";
         let commands = commands();
         for command in documented.split(", ") {

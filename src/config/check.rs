@@ -18,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 use super::errors::{Findings, quoted};
 use super::given::{self, Given};
 use super::{Config, Log, Shutdown};
+use crate::schema;
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -56,6 +57,7 @@ pub fn checked(given: &Given, keys: Keys, findings: &mut Findings) -> Option<Con
         admin_listen: admin_listen?,
         log,
         shutdown,
+        drift: drift(given.drift.check),
     })
 }
 
@@ -97,6 +99,14 @@ fn shutdown(given: &given::Shutdown, findings: &mut Findings) -> Shutdown {
         findings.add("shutdown.deadline", problem, "write a time such as 25s; what is left goes out at the next start");
     }
     Shutdown { delay, deadline }
+}
+
+fn drift(check: given::DriftCheck) -> schema::Mode {
+    match check {
+        given::DriftCheck::Off => schema::Mode::Off,
+        given::DriftCheck::Sampled => schema::Mode::Sampled,
+        given::DriftCheck::All => schema::Mode::All,
+    }
 }
 
 fn log(given: &given::Log, findings: &mut Findings) -> Log {

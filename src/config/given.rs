@@ -40,6 +40,8 @@ pub struct Given {
     pub duplicates: Duplicates,
     /// The listener for probes and metrics.
     pub admin: Admin,
+    /// The watch for fields that Retell has added or changed. It changes no event.
+    pub drift: Drift,
     /// What is written to stderr.
     pub log: Log,
     /// How the bridge stops. Both times count from the signal.
@@ -183,6 +185,25 @@ pub struct Admin {
     pub listen: String,
 }
 
+/// The drift watch.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Drift {
+    /// Which events are held against the schema of their type as they are published: `off`, `sampled` (of each type at
+    /// most one a second) or `all`, as far as one core keeps up.
+    pub check: DriftCheck,
+}
+
+/// How many events are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum DriftCheck {
+    Off,
+    Sampled,
+    All,
+}
+
 /// Logs.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -248,6 +269,7 @@ impl Default for Given {
             topics: Topics::default(),
             duplicates: Duplicates::default(),
             admin: Admin::default(),
+            drift: Drift::default(),
             log: Log::default(),
             shutdown: Shutdown::default(),
         }
@@ -322,6 +344,12 @@ impl Default for Duplicates {
 impl Default for Admin {
     fn default() -> Admin {
         Admin { listen: "0.0.0.0:9464".to_owned() }
+    }
+}
+
+impl Default for Drift {
+    fn default() -> Drift {
+        Drift { check: DriftCheck::Sampled }
     }
 }
 

@@ -156,6 +156,10 @@ impl Reading<'_> {
                 _ => wrong(self, "is neither true nor false", "write true or false"),
             },
             Shape::Choice(words) if words.contains(&text) => Some(Json::String(text)),
+            // YAML as Helm writes it has no `off`: it has become false.
+            Shape::Choice(words) if text == "false" && words.iter().any(|word| word == "off") => {
+                Some(Json::String("off".to_owned()))
+            }
             Shape::Choice(words) => {
                 let meant = nearest(&text, words.iter().map(String::as_str)).unwrap_or_default();
                 wrong(self, "is none of the choices", &format!("did you mean {meant}? ({})", words.join(", ")))

@@ -125,12 +125,23 @@ mod tests {
             journal.dir journal.size_max journal.retention journal.quarantine_retention journal.allow_ephemeral \
             kafka.brokers kafka.properties kafka.properties_files topics.prefix topics.types topics.all \
             topics.overrides topics.partitions topics.replication topics.config duplicates.window \
-            duplicates.events_max admin.listen log.format log.level log.events shutdown.delay shutdown.deadline";
+            duplicates.events_max admin.listen drift.check log.format log.level log.events shutdown.delay shutdown.deadline";
         for path in documented.split_whitespace() {
             assert!(paths.iter().any(|known| known == path), "{path} is missing in {paths:?}");
         }
-        let tables =
-            ["tls", "sources", "intake", "journal", "kafka", "topics", "duplicates", "admin", "log", "shutdown"];
+        let tables = [
+            "tls",
+            "sources",
+            "intake",
+            "journal",
+            "kafka",
+            "topics",
+            "duplicates",
+            "admin",
+            "drift",
+            "log",
+            "shutdown",
+        ];
         let inner = ["sources.<name>.inbound_answer"];
         assert_eq!(paths.len(), documented.split_whitespace().count() + tables.len() + inner.len(), "{paths:?}");
     }

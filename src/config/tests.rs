@@ -278,6 +278,20 @@ fn one_wrong_setting_is_one_line_that_says_what_is_right() {
 }
 
 #[test]
+fn the_drift_watch_is_off_by_the_word_and_by_what_helm_makes_of_it() {
+    use crate::schema::Mode;
+    for (yaml, mode) in [
+        ("", Mode::Sampled),
+        ("drift: {check: off}", Mode::Off),
+        ("drift: {check: false}", Mode::Off),
+        ("drift: {check: all}", Mode::All),
+    ] {
+        assert_eq!(load(yaml, &[KEY]).unwrap().config.drift, mode, "{yaml}");
+    }
+    assert!(lines("drift: {check: true}").contains("is none of the choices"), "{}", lines("drift: {check: true}"));
+}
+
+#[test]
 fn everything_that_is_wrong_is_told_at_once() {
     let told =
         lines("intake: {body_max: 8, answer_within: 12s}\nlisten: here\nkafka: {broker: x}\ntopics: {types: [x]}");

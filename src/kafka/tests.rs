@@ -18,6 +18,7 @@ use crate::kafka::topics as plan;
 use crate::metrics::Metrics;
 use crate::publisher::{Action, Delivery, Producer, Receipt, SendError, TOO_LARGE, TopicState};
 use crate::publisher::{Publisher, Topics};
+use crate::schema::Watch;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -280,8 +281,16 @@ fn what_the_journal_has_synced_is_soon_on_its_topic_and_a_second_start_sends_not
         let disk = Arc::new(Disk::new(folder.path()).unwrap());
         let (journal, recovered) = Journal::open(disk, journal_options(), metrics.clone(), health.clone()).unwrap();
         let producer = KafkaProducer::new(bench.options.clone(), names.clone()).unwrap();
-        let publisher =
-            Publisher::start(&topics(), Box::new(producer), &journal, &recovered, metrics.clone(), health).unwrap();
+        let publisher = Publisher::start(
+            &topics(),
+            Box::new(producer),
+            &journal,
+            &recovered,
+            metrics.clone(),
+            health,
+            Watch::off(),
+        )
+        .unwrap();
         (0..200).for_each(|number| append(&journal, number));
         assert_eq!(publisher.stop(Instant::now() + PATIENCE).deliveries, 0);
         journal.close().unwrap();

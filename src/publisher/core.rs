@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::health::Health;
 use crate::journal::{LaneMark, Position};
 use crate::metrics::Metrics;
+use crate::schema::Watch;
 
 use super::census::Census;
 use super::dead_letters::Desk;
@@ -61,6 +62,8 @@ pub(super) struct Core {
     pub(super) renewal: Renewal,
     pub(super) trial: Trial,
     pub(super) report: Report,
+    /// Is shown each event that leaves the head; has no say.
+    pub(super) watch: Watch,
     pub(super) receipts: Vec<Receipt>,
     pub(super) received_at: Duration,
     /// Feeding pauses from then on until everything has come back, and batches begin again.
@@ -96,6 +99,7 @@ impl Core {
             renewal: Renewal::default(),
             trial: Trial::default(),
             report: Report::new(now.mono),
+            watch: Watch::off(),
             stamps: Stamps::new(),
             receipts: Vec::new(),
             received_at: now.mono,

@@ -86,11 +86,19 @@ impl Core {
                 self.lanes.head.put_back(arrived);
                 return turn;
             }
+            self.show(&arrived, now);
             if bytes >= TURN_BYTES {
                 break;
             }
         }
         Turn::More
+    }
+
+    /// Shows the drift watch an event that has left the head: once in a run, whatever lanes take it again.
+    fn show(&mut self, arrived: &Arrived, now: Duration) {
+        if let Content::Event { event, peek, .. } = &arrived.content {
+            self.watch.offer(peek.kind(), event.body(), now);
+        }
     }
 
     /// Hands one record to its lanes at the head. `Some`: it has to wait, or there is nobody left at the head.

@@ -1,6 +1,7 @@
 //! The publisher: puts every record of the journal on its topics, in order, and marks how far it is.
 //!
-//! In: records from the journal. Out: deliveries to a [`Producer`], marks for the checkpoint, dead letters.
+//! In: records from the journal. Out: deliveries to a [`Producer`], marks for the checkpoint, dead letters. The drift watch
+//! ([`Watch`]) is shown what passes, and says nothing.
 //!
 //! ```text
 //! cursor ─▶ routing ─▶ headers ─▶ Producer ─▶ receipts ─▶ window ─▶ marks
@@ -70,6 +71,7 @@ pub use stepped::{Stepped, Wait, open_stepped};
 use crate::health::Health;
 use crate::journal::{Journal, Recovered};
 use crate::metrics::Metrics;
+use crate::schema::Watch;
 
 /// The running publisher: one thread.
 pub struct Publisher {
@@ -101,10 +103,11 @@ impl Publisher {
         recovered: &Recovered,
         metrics: Arc<Metrics>,
         health: Arc<Health>,
+        watch: Watch,
     ) -> std::io::Result<Publisher> {
         let began = Instant::now();
         let (wall_ms, mono) = now(began);
-        let stepped = open_stepped(topics, producer, journal, recovered, metrics, health, wall_ms, mono);
+        let stepped = open_stepped(topics, producer, journal, recovered, metrics, health, wall_ms, mono).watched(watch);
         let orders = Arc::new(Orders::default());
         let given = Arc::clone(&orders);
         let thread = std::thread::Builder::new().name("publisher".into()).spawn(move || run(stepped, &given, began))?;

@@ -12,6 +12,7 @@ use super::{Producer, Router, Topics};
 use crate::health::Health;
 use crate::journal::{Journal, Position, Recovered};
 use crate::metrics::Metrics;
+use crate::schema::Watch;
 
 /// Longest wait for something new to publish.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
@@ -53,6 +54,12 @@ pub fn open_stepped(
 }
 
 impl Stepped {
+    /// The same, with a watch that is shown what is published.
+    pub fn watched(mut self, watch: Watch) -> Stepped {
+        self.core.watch = watch;
+        self
+    }
+
     /// Takes receipts, for which it waits at most `wait`, and does what is to do.
     pub fn step(&mut self, wall_ms: u64, mono: Duration, wait: Duration) -> Wait {
         match self.core.step(Now { wall_ms, mono }, wait) {

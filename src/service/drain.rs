@@ -14,6 +14,7 @@ use crate::kafka::KafkaProducer;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::publisher::{Left, Publisher};
+use crate::schema::Watch;
 
 /// How often it is looked whether the publisher is done.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -58,8 +59,10 @@ async fn drain(
     let lanes = config.topics.lanes();
     let producer = KafkaProducer::new(config.kafka, lanes.clone())?;
     let (journal, recovered) = open_journal(config.journal_dir, config.journal, &metrics, &health).await?;
-    let publisher = Publisher::start(&config.topics, Box::new(producer), &journal, &recovered, metrics.clone(), health)
-        .map_err(|cause| ServiceError::Start { part: "publisher", cause })?;
+    let unwatched = Watch::off();
+    let publisher =
+        Publisher::start(&config.topics, Box::new(producer), &journal, &recovered, metrics.clone(), health, unwatched)
+            .map_err(|cause| ServiceError::Start { part: "publisher", cause })?;
     let mut deadline = Instant::now() + within.unwrap_or(FOREVER);
     publisher.end_by(deadline);
     let mut was_signalled = false;

@@ -277,3 +277,18 @@ fn where_no_journal_is_the_line_says_which_folder_to_name() {
     is_one_line(&ran);
     assert!(ran.stderr.contains("name the folder of `journal.dir`"), "{}", ran.stderr);
 }
+
+#[test]
+fn schema_lists_the_types_prints_one_and_names_the_nearest_of_a_mistaken_one() {
+    let list = run(&["schema"]);
+    assert!(list.stdout.contains("\ncall_ended  ") && list.stdout.contains("\nchat_inbound  "), "{}", list.stdout);
+    assert!(list.stdout.lines().all(|line| line.chars().count() <= 100), "{}", list.stdout);
+    let one: serde_json::Value = serde_json::from_str(&run(&["schema", "call_ended"]).stdout).unwrap();
+    assert_eq!(one["properties"]["event"]["const"], "call_ended");
+    let all: serde_json::Value = serde_json::from_str(&run(&["schema", "--all"]).stdout).unwrap();
+    assert_eq!(all["call_ended"], one);
+    assert!(run(&["schema", "--asyncapi"]).stdout.contains("\nasyncapi: 3."));
+    let wrong = run(&["schema", "call_end"]);
+    is_one_line(&wrong);
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("did you mean call_ended?"), "{}", wrong.stderr);
+}

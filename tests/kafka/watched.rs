@@ -1,12 +1,14 @@
-//! A real Prometheus scrapes a real bridge, with the alerts that are shipped: one fires when Kafka is gone, and clears.
+//! A real Prometheus scrapes a real bridge, with the alerts that are shipped: one fires when Kafka is gone, and clears; one
+//! names a field that the schemas do not know.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::proof::prove_plainly;
 use support::bridge::Bridge;
 use support::events::{Maker, Source};
 use support::http;
@@ -89,7 +91,9 @@ fn the_shipped_alert_fires_when_kafka_is_gone_and_clears_when_it_is_back() {
     let mut kafka = Kafka::start();
     let source = Source::new("default", "/webhook", "watched.");
     kafka.create_all(&[&source], 1, &[]);
-    let mut bridge = Bridge::start(Settings::new(&kafka.brokers(), &[&source]));
+    // These made-up events have fields that no schema knows, and that alert stays for a day.
+    let settings = Settings::new(&kafka.brokers(), &[&source]).with(json!({ "drift": { "check": "off" } }));
+    let mut bridge = Bridge::start(settings);
     let prometheus = Prometheus::watching(bridge.admin_address());
     prometheus.assert_scrape_is_taken();
     prometheus.wait_for("nothing fires beside a broker", <[String]>::is_empty);
@@ -101,4 +105,26 @@ fn the_shipped_alert_fires_when_kafka_is_gone_and_clears_when_it_is_back() {
     kafka.up();
     prometheus.wait_for("all alerts clear", <[String]>::is_empty);
     bridge.stop_cleanly();
+}
+
+#[test]
+fn a_field_that_the_schema_does_not_know_is_counted_and_told_and_its_events_arrive_byte_for_byte() {
+    let kafka = Kafka::shared();
+    let source = Source::new("default", "/webhook", "drift.");
+    kafka.create_all(&[&source], 2, &[]);
+    let mut bridge = Bridge::start(Settings::new(&kafka.brokers(), &[&source]));
+    let prometheus = Prometheus::watching(bridge.admin_address());
+    assert_eq!(bridge.metrics().get("schema_checks_total", &[r#"result="drift""#]), 0.0);
+    // Of whatever type the story is, its events have a `rate`.
+    let ledger = send_all(&bridge, vec![Maker::new(52).story(&source)], 1, Duration::ZERO);
+    let drift = "retell_bridge_schema_drift_total";
+    let rate = [r#"problem="unknown""#, r#".rate""#];
+    let metrics = bridge.wait_metrics("the new field", |metrics| metrics.sum(drift, &rate).is_some());
+    assert!(metrics.get("schema_checks_total", &[r#"result="drift""#]) > 0.0);
+    assert_eq!(metrics.get("schema_drift_total", &[r#"field="body""#]), 0.0);
+    prometheus.wait_for("RetellBridgeSchemaDrift fires", |firing| {
+        !firing.is_empty() && firing.iter().all(|name| name == "RetellBridgeSchemaDrift")
+    });
+    assert!(bridge.log().iter().any(|line| line.contains("differs from its schema") && line.contains(".rate")));
+    prove_plainly(kafka, &mut bridge, "drift.", &ledger);
 }

@@ -10,6 +10,7 @@ use super::{Bench, Slot, topics};
 use crate::event::Kind;
 use crate::journal::{LaneMark, Position};
 use crate::publisher::{TopicState, Topics};
+use crate::schema::{Mode, Watch};
 
 const STARTED: &str = "t.call_started";
 const ENDED: &str = "t.call_ended";
@@ -53,6 +54,40 @@ fn a_missing_topic_stalls_its_own_lane_and_gets_its_events_in_order_when_it_is_m
     judge(&bench);
     bench.assert_metric(r#"lane_stalled{topic="t.call_started"} 0"#);
     assert!(bench.cluster().probes < 400, "a missing topic is asked for twice a second");
+}
+
+/// Sum of a metric's pairs.
+fn sum(text: &str, name: &str) -> u64 {
+    let pairs = text.lines().filter(|line| line.starts_with(&format!("retell_bridge_{name}{{")));
+    pairs.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+#[test]
+fn the_drift_watch_is_shown_each_event_once_though_lanes_part_and_meet_again_and_changes_none() {
+    let mut bench = Bench::started();
+    let watch = Watch::start(Mode::All, bench.metrics.clone()).unwrap();
+    bench.core.as_mut().unwrap().watch = watch;
+    bench.cluster().topic(STARTED).state = TopicState::Missing;
+    for _ in 0..40 {
+        bench.event("call_started", "a", 10);
+        bench.event("call_ended", "a", 10);
+        bench.run(1_000);
+    }
+    // Nobody can read it behind its key; and one of a type that has no schema.
+    bench.body(Bytes::from_static(br#"{"event":"call_ended","call":{"call_id":"a","broken"#));
+    bench.event("of_tomorrow", "a", 10);
+    bench.cluster().topic(STARTED).state = TopicState::Known;
+    bench.run_until_done(10_000);
+    judge(&bench);
+    // The watch ends when it has seen all.
+    bench.core = None;
+    let shown = |text: &str| sum(text, "schema_checks_total") + sum(text, "schema_checks_skipped_total");
+    let began = std::time::Instant::now();
+    while shown(&bench.metrics.scrape()) < 81 {
+        assert!(began.elapsed() < Duration::from_secs(10), "{}", bench.metrics.scrape());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(shown(&bench.metrics.scrape()), 81);
 }
 
 #[test]
