@@ -1,6 +1,6 @@
 # The verbs of this project; `make help` lists them with their sentences.
 .DEFAULT_GOAL := help
-.PHONY: help dev test quick lint simulate prove prove-long proofs bench bench-quick bench-long benches flamegraph kafka deploy test-kubernetes test-containers chart-readme tools licences
+.PHONY: help dev test quick lint simulate prove prove-long proofs bench bench-quick bench-long benches flamegraph instructions kafka deploy test-kubernetes test-containers chart-readme tools licences
 
 help: ## Show this list.
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,16 @@ bench-long: benches ## More of each: ten gigabytes of backlog, every peer; hours
 benches: ## Build the bench and the bridge that it measures, as users get it, and do nothing else.
 	cargo build --release -p retell-bridge
 	cargo build --release -p bench
+
+flamegraph: benches ## Draw where the bridge's processor time goes under a closed loop of the mix; needs perf, and a build of its own.
+	tests/tools/fetch-kafka.sh
+	mkdir -p docs/performance
+	RUSTFLAGS="-C force-frame-pointers=yes" CFLAGS="-fno-omit-frame-pointer" CARGO_PROFILE_RELEASE_STRIP=none \
+		CARGO_PROFILE_RELEASE_DEBUG=line-tables-only cargo build --release -p retell-bridge --target-dir target/flame
+	target/release/bench flame --bridge target/flame/release/retell-bridge
+
+instructions: ## Count the instructions of one event on its way through our own code, under valgrind, against a bound.
+	cargo test --profile proof --no-default-features -p bench --test instructions -- --nocapture
 
 kafka: ## The tests against a real Apache Kafka, which they start themselves.
 	tests/tools/fetch-kafka.sh

@@ -6,15 +6,16 @@
 use std::cell::RefCell;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use support::tools;
 
 use crate::bodies::Size;
 use crate::figures::Figure;
+use crate::flame;
 use crate::floors::{http, journal, kafka};
 use crate::load::{Pace, Until};
 use crate::peers::{Mode, Peer};
@@ -43,6 +44,9 @@ enum What {
         /// One short round each, to see that it works; nothing is published.
         #[arg(long)]
         quick: bool,
+        /// Every peer, as the long run has them, and not the one in Rust alone.
+        #[arg(long)]
+        all_peers: bool,
     },
     /// More of each: ten gigabytes of backlog, every peer, longer bursts. Hours, and 40 GB of disk.
     Long {
@@ -54,6 +58,16 @@ enum What {
         /// The folder of the results.
         #[arg(long, default_value_os_t = docs())]
         out: PathBuf,
+    },
+    /// Draw a flame graph of a bridge that was built with symbols and frame pointers (`make flamegraph` does both).
+    Flame {
+        #[arg(long, value_name = "BINARY")]
+        bridge: PathBuf,
+        #[arg(long, value_name = "FILE", default_value_os_t = docs().join("flamegraph.svg"))]
+        out: PathBuf,
+        /// Seconds.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
     },
     /// A floor in a process of its own; the rounds run these.
     #[command(hide = true, subcommand)]
@@ -100,9 +114,12 @@ pub fn main() -> ExitCode {
             ROWS.iter().for_each(|row| say(&format!("{:<10} {}", row.name, row.what)));
             Ok(())
         }
-        What::Run { given, quick } => run(given, if quick { Effort::Quick } else { Effort::Usual }),
-        What::Long { given } => run(given, Effort::Long),
+        What::Run { given, quick, all_peers } => {
+            run(given, if quick { Effort::Quick } else { Effort::Usual }, all_peers)
+        }
+        What::Long { given } => run(given, Effort::Long, true),
         What::Page { out } => report::write(&out),
+        What::Flame { bridge, out, seconds } => flame(bridge, &out, Duration::from_secs(seconds)),
         What::Floor(floor) => run_floor(floor),
     };
     match outcome {
@@ -114,7 +131,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(given: Given, effort: Effort) -> Result<(), String> {
+fn run(given: Given, effort: Effort, all_peers: bool) -> Result<(), String> {
     raise_descriptors();
     receiver::measure_bridge(given.bridge)?;
     let quick = tools::root().join("target/bench-quick");
@@ -128,7 +145,7 @@ fn run(given: Given, effort: Effort) -> Result<(), String> {
     }
     let rows: Vec<&Row> =
         ROWS.iter().filter(|row| given.names.is_empty() || given.names.iter().any(|name| name == row.name)).collect();
-    let bench = Bench { effort, stage: Stage::start(), rounds: RefCell::default() };
+    let bench = Bench { effort, all_peers, stage: Stage::start(), rounds: RefCell::default() };
     warm(&bench)?;
     let (mut figures, mut failed) = (Vec::new(), 0);
     for row in &rows {
@@ -155,6 +172,13 @@ fn run(given: Given, effort: Effort) -> Result<(), String> {
         say(&format!("written to {}", out.display()));
     }
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} rows were not measured", rows.len())) }
+}
+
+fn flame(bridge: PathBuf, out: &Path, time: Duration) -> Result<(), String> {
+    receiver::measure_bridge(Some(bridge))?;
+    flame::draw(&Stage::start(), time, out)?;
+    say(&format!("written to {}", out.display()));
+    Ok(())
 }
 
 /// A cold broker is several times slower in its first seconds.

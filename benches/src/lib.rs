@@ -13,7 +13,7 @@
 //! - [`peers`], [`receiver`]: who receives; [`round`]: one receiver under one load
 //! - [`floors`]: each part by itself
 //! - [`figures`]: goals and verdicts; [`rows`]: the rows of the table, each with its rounds
-//! - [`report`]: the page, the plots, the results
+//! - [`report`]: the page, the plots, the results; [`flame`]: where the processor time goes
 //! - [`command`]: the command line
 
 pub mod random;
@@ -41,5 +41,7 @@ pub mod figures;
 pub mod rows;
 
 pub mod report;
+
+pub mod flame;
 
 pub mod command;

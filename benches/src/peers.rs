@@ -62,26 +62,26 @@ impl Peer {
     /// What runs it.
     pub fn command(self) -> Result<Command, String> {
         let folder = tools::root().join("benches/peers");
-        let fetched = tools::root().join(".tools");
+        let fetched = tools::root().join("target/peers");
         let mut command = match self {
             Peer::Rust(_) => Command::new(tools::binary("peer-rust")),
             Peer::FastApi(_) => {
-                let mut command = Command::new(fetched.join("peer-fastapi/bin/uvicorn"));
+                let mut command = Command::new(fetched.join("fastapi/bin/uvicorn"));
                 command.args(["main:app", "--no-access-log", "--log-level", "warning", "--host", "127.0.0.1"]);
                 command.current_dir(folder.join("fastapi"));
                 command
             }
             Peer::Express(_) => {
                 let mut command = Command::new("node");
-                command.arg("main.mjs").current_dir(fetched.join("peer-express"));
+                command.arg("main.mjs").current_dir(fetched.join("express"));
                 command
             }
-            Peer::Go => Command::new(fetched.join("peer-go/peer-go")),
+            Peer::Go => Command::new(fetched.join("go/peer-go")),
         };
         if let Some(stamp) = self.stamp()
             && !fetched.join(stamp).join("stamp").exists()
         {
-            return Err(format!("{stamp} is not there: run benches/peers/fetch.sh first"));
+            return Err(format!("target/peers/{stamp} is not there: run benches/peers/fetch.sh first"));
         }
         command.env("MODE", if self.waits() { "wait" } else { "once" });
         Ok(command)
@@ -91,9 +91,9 @@ impl Peer {
     fn stamp(self) -> Option<&'static str> {
         match self {
             Peer::Rust(_) => None,
-            Peer::FastApi(_) => Some("peer-fastapi"),
-            Peer::Express(_) => Some("peer-express"),
-            Peer::Go => Some("peer-go"),
+            Peer::FastApi(_) => Some("fastapi"),
+            Peer::Express(_) => Some("express"),
+            Peer::Go => Some("go"),
         }
     }
 }

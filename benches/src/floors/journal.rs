@@ -64,9 +64,11 @@ pub fn append(folder: &Path, size: Size, count: u64, at_once: usize) -> Result<T
             *gate.outstanding.lock().expect("no holder panics") -= 1;
             gate.fewer.notify_one();
         };
+        // A record of long ago would close its segment at once, for its age.
+        let received_at_ms = support::sign::now_ms();
         let mut tag = [0; 16];
         tag[..8].copy_from_slice(&number.to_le_bytes());
-        let append = Append { tag, received_at_ms: 1, payload: [envelope, body], done: Box::new(done) };
+        let append = Append { tag, received_at_ms, payload: [envelope, body], done: Box::new(done) };
         journal.append(append).map_err(|error| format!("{error:?}"))?;
     }
     reader.join().expect("the reader does not panic")?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use support::tools;
 
-use super::{Bench, Effort};
+use super::Bench;
 use crate::bodies::Size;
 use crate::figures::{Figure, Goal, median};
 use crate::floors::disk::Disk;
@@ -44,7 +44,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Figure>, String> {
         bench.keep("burst", round, json!({ "disk_megabytes_per_second": disk_rates[round] }));
         for size in Size::ALL {
             for connections in [64, 512] {
-                for kind in kinds(bench.effort, connections) {
+                for kind in kinds(bench.all_peers, connections) {
                     let pace = Pace::Closed { connections };
                     let until = Until::time(bench.effort.seconds(1.0, 5.0, 10.0));
                     let measured = round::run(&bench.stage, kind, size, pace, until)?;
@@ -56,7 +56,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Figure>, String> {
             }
         }
     }
-    Ok(figures(bench.effort, &rounds, median(disk_rates.into_iter())))
+    Ok(figures(bench.all_peers, &rounds, median(disk_rates.into_iter())))
 }
 
 impl Rounds {
@@ -71,8 +71,8 @@ impl Rounds {
 }
 
 /// The others than the Rust peer with 64 connections only: they would take hours.
-fn kinds(effort: Effort, connections: usize) -> Vec<Kind> {
-    let peers: &[Peer] = if effort == Effort::Long && connections == 64 { &Peer::ALL } else { &Peer::SHORT[..1] };
+fn kinds(all_peers: bool, connections: usize) -> Vec<Kind> {
+    let peers: &[Peer] = if all_peers && connections == 64 { &Peer::ALL } else { &Peer::SHORT[..1] };
     std::iter::once(Kind::Bridge).chain(peers.iter().map(|peer| Kind::Peer(*peer))).collect()
 }
 
@@ -83,7 +83,7 @@ fn disk_rate(time: Duration) -> Result<f64, String> {
     Ok(rate)
 }
 
-fn figures(effort: Effort, rounds: &HashMap<Case, Rounds>, disk: f64) -> Vec<Figure> {
+fn figures(all_peers: bool, rounds: &HashMap<Case, Rounds>, disk: f64) -> Vec<Figure> {
     let mut figures = Vec::new();
     for size in Size::ALL.map(Size::name) {
         let (bridge, rust) = (&rounds[&(Kind::Bridge, size, 64)], &rounds[&(RUST, size, 64)]);
@@ -101,7 +101,7 @@ fn figures(effort: Effort, rounds: &HashMap<Case, Rounds>, disk: f64) -> Vec<Fig
                 figures.push(Figure::ratio("cpu-scripted", &case, goal, "µs", &pairs, peer.name()));
             }
         }
-        figures.extend([64, 512].map(|connections| burst(effort, rounds, (size, connections), disk)));
+        figures.extend([64, 512].map(|connections| burst(all_peers, rounds, (size, connections), disk)));
     }
     let bursts = rounds.iter().filter(|((kind, ..), _)| *kind == Kind::Bridge);
     let peaks = bursts.map(|((_, size, connections), rounds)| {
@@ -115,14 +115,14 @@ fn figures(effort: Effort, rounds: &HashMap<Case, Rounds>, disk: f64) -> Vec<Fig
 
 /// Against the best peer that waits; where the disk comes first, against that.
 fn burst(
-    effort: Effort,
+    all_peers: bool,
     rounds: &HashMap<Case, Rounds>,
     (size, connections): (&'static str, usize),
     disk: f64,
 ) -> Figure {
     let bridge = &rounds[&(Kind::Bridge, size, connections)];
     let waiting =
-        kinds(effort, connections).into_iter().filter(|kind| matches!(kind, Kind::Peer(peer) if peer.waits()));
+        kinds(all_peers, connections).into_iter().filter(|kind| matches!(kind, Kind::Peer(peer) if peer.waits()));
     let best = waiting
         .max_by(|one, other| kept(rounds, *one, size, connections).total_cmp(&kept(rounds, *other, size, connections)));
     let best = best.expect("the Rust peer waits");

@@ -44,7 +44,7 @@ struct Outage {
 
 pub fn run(bench: &Bench) -> Result<Vec<Figure>, String> {
     let mut tolls: BTreeMap<usize, Toll> = BTreeMap::new();
-    let kinds = kinds(bench.effort);
+    let kinds = kinds(bench.all_peers);
     let mut random = Random::new(3);
     for number in 0..bench.effort.pick(1, 4, 10) {
         for (at, kind) in kinds.iter().enumerate() {
@@ -62,8 +62,8 @@ pub fn run(bench: &Bench) -> Result<Vec<Figure>, String> {
     Ok(tolls.iter().map(|(at, toll)| figure(kinds[*at], toll, bench.effort)).collect())
 }
 
-fn kinds(effort: Effort) -> Vec<Kind> {
-    let peers: &[Peer] = if effort == Effort::Long { &Peer::ALL } else { &Peer::SHORT };
+fn kinds(all_peers: bool) -> Vec<Kind> {
+    let peers: &[Peer] = if all_peers { &Peer::ALL } else { &Peer::SHORT };
     std::iter::once(Kind::Bridge).chain(peers.iter().map(|peer| Kind::Peer(*peer))).collect()
 }
 

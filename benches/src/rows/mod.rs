@@ -55,6 +55,8 @@ impl Effort {
 /// What every row is given.
 pub struct Bench {
     pub effort: Effort,
+    /// Every peer, and not the one in Rust alone.
+    pub all_peers: bool,
     pub stage: Stage,
     /// Every round, for the results beside the table.
     pub rounds: RefCell<Vec<Value>>,
