@@ -34,6 +34,7 @@ step "cargo test" cargo test
 step "tests of the proofs and the bench" cargo test --profile proof --no-default-features -p proofs -p support -p bench
 step "build the proofs" cargo build --profile proof --no-default-features -p proofs -p retell-bridge
 step "proofs" target/proof/proofs test
+step "instructions of the hot path" cargo test --profile proof --no-default-features -p bench --test instructions
 step "Apache Kafka" cargo test --test kafka -- --test-threads 4
 step "deploy" tests/deploy.sh
 
