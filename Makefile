@@ -1,6 +1,6 @@
 # The verbs of this project; `make help` lists them with their sentences.
 .DEFAULT_GOAL := help
-.PHONY: help dev test quick lint simulate prove prove-long proofs kafka schemas deploy test-kubernetes test-containers chart-readme tools licences
+.PHONY: help dev test quick lint simulate prove prove-long proofs bench bench-quick bench-long benches flamegraph instructions kafka schemas deploy test-kubernetes test-containers chart-readme tools licences
 
 help: ## Show this list.
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ quick: ## The tests that need nothing but Rust; two minutes.
 lint: ## Formatting, clippy and the documentation, without a warning.
 	cargo fmt --all --check
 	cargo clippy --all-targets -- -D warnings
-	cargo clippy --profile proof --no-default-features -p proofs -p support --all-targets -- -D warnings
+	cargo clippy --profile proof --no-default-features -p proofs -p support -p bench --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 
 simulate: proofs ## Crash the journal 100,000 times on a simulated disk.
@@ -33,6 +33,34 @@ prove-long: proofs ## Run proofs for FOR=8h in all (PROOFS="power kills" for som
 
 proofs: ## Build the proofs and the bridge that they try, and do nothing else.
 	cargo build --profile proof --no-default-features -p proofs -p retell-bridge
+
+bench: benches ## Measure the bridge beside floors and peers, 15 minutes on two quiet cores, into docs/performance (ROWS= for some).
+	tests/tools/fetch-kafka.sh
+	target/release/bench run $(ROWS)
+
+bench-quick: benches ## One short round of each row, to see that the bench works; its figures are noise and go to target/.
+	tests/tools/fetch-kafka.sh
+	target/release/bench run --quick $(ROWS)
+
+bench-long: benches ## More of each: ten gigabytes of backlog, every peer; hours and 40 GB of disk.
+	tests/tools/fetch-kafka.sh
+	benches/peers/fetch.sh
+	target/release/bench long $(ROWS)
+
+benches: ## Build the bench and the bridge that it measures, as users get it, and do nothing else.
+	cargo build --release -p retell-bridge
+	cargo build --release -p bench
+
+flamegraph: benches ## Draw where the bridge's processor time goes under a closed loop of the mix; needs perf, and a build of its own.
+	tests/tools/fetch-kafka.sh
+	mkdir -p docs/performance
+	RUSTFLAGS="-C force-frame-pointers=yes" CFLAGS="-fno-omit-frame-pointer" CARGO_PROFILE_RELEASE_STRIP=none \
+		CARGO_PROFILE_RELEASE_DEBUG=line-tables-only cargo build --release -p retell-bridge --target-dir target/flame
+	target/release/bench flame --bridge target/flame/release/retell-bridge
+
+instructions: ## Count the instructions of one event on its way through our own code, under valgrind, against a bound.
+	tests/tools/fetch-valgrind.sh
+	cargo test --profile proof --no-default-features -p bench --test instructions -- --nocapture
 
 kafka: ## The tests against a real Apache Kafka, which they start themselves.
 	tests/tools/fetch-kafka.sh

@@ -27,14 +27,16 @@ step "tools: Apache Kafka" tests/tools/fetch-kafka.sh
 step "tools: the senders' SDKs" tests/tools/fetch-sdks.sh
 step "tools: schemas" tests/tools/fetch.sh contract
 step "tools: deploy" tests/tools/fetch.sh deploy
+step "tools: valgrind" tests/tools/fetch-valgrind.sh
 step "formatting" cargo fmt --all --check
 step "clippy" cargo clippy --all-targets -- -D warnings
-step "clippy of the proofs" cargo clippy --profile proof --no-default-features -p proofs -p support --all-targets -- -D warnings
+step "clippy of the proofs and the bench" cargo clippy --profile proof --no-default-features -p proofs -p support -p bench --all-targets -- -D warnings
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 step "cargo test" cargo test
-step "tests of the proofs" cargo test --profile proof --no-default-features -p proofs -p support
+step "tests of the proofs and the bench" cargo test --profile proof --no-default-features -p proofs -p support -p bench
 step "build the proofs" cargo build --profile proof --no-default-features -p proofs -p retell-bridge
 step "proofs" target/proof/proofs test
+step "instructions of the hot path" cargo test --profile proof --no-default-features -p bench --test instructions
 step "Apache Kafka" cargo test --test kafka -- --test-threads 4
 step "schemas" tests/schemas.sh
 step "deploy" tests/deploy.sh

@@ -95,11 +95,12 @@ compose_facts() { compose --profile sample config --format json >"$scratch/compo
 # The image's dependency layer knows the manifest and empty sources: does cargo take them together? (Not with a member
 # of a workspace, say, that is not copied.)
 manifest_alone() {
-    mkdir -p "$scratch/manifest/"{src,proofs/src,tests/support/src}
+    mkdir -p "$scratch/manifest/"{src,benches/src,proofs/src,tests/support/src}
     cp Cargo.toml Cargo.lock "$scratch/manifest"
+    cp benches/Cargo.toml "$scratch/manifest/benches"
     cp proofs/Cargo.toml "$scratch/manifest/proofs"
     cp tests/support/Cargo.toml "$scratch/manifest/tests/support"
-    touch "$scratch/manifest/"{src/main.rs,src/lib.rs,proofs/src/main.rs,tests/support/src/lib.rs}
+    touch "$scratch/manifest/"{src/main.rs,src/lib.rs,benches/src/main.rs,proofs/src/main.rs,tests/support/src/lib.rs}
     cargo metadata --no-deps --format-version 1 --manifest-path "$scratch/manifest/Cargo.toml"
 }
 

@@ -59,6 +59,19 @@ pub fn prometheus() -> Command {
     Command::new(program)
 }
 
+/// Valgrind: the system's where it has one, else what was unpacked from the same package.
+pub fn valgrind() -> Command {
+    let unpacked = root().join(".tools/valgrind/usr");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|folder| folder.join("valgrind").is_file()) {
+        return Command::new("valgrind");
+    }
+    assert!(unpacked.is_dir(), "there is no valgrind: run tests/tools/fetch-valgrind.sh first");
+    let mut command = Command::new(unpacked.join("bin/valgrind"));
+    command.env("VALGRIND_LIB", unpacked.join("libexec/valgrind"));
+    command
+}
+
 /// A new, empty folder for one test's files, on the disk that holds the target folder.
 ///
 /// Named after this process, so that what an interrupted run left can be told and removed.

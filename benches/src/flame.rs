@@ -1,0 +1,68 @@
+//! A flame graph of the bridge under a closed loop of the mix: where its processor time goes.
+//!
+//! In: a bridge with symbols and frame pointers (`make flamegraph` builds it), and perf. Out: one SVG. Never happens: a graph
+//! of a run that lost something.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use inferno::collapse::{Collapse, perf};
+use inferno::flamegraph;
+use support::tools;
+
+use crate::bodies::Size;
+use crate::load::{Pace, Until};
+use crate::receiver::{Kind, Receiver};
+use crate::round;
+use crate::stage::Stage;
+
+const SAMPLES_PER_SECOND: u32 = 997;
+
+/// Runs the bridge under load for `time` and draws it into `out`.
+pub fn draw(stage: &Stage, time: Duration, out: &Path) -> Result<(), String> {
+    let folder = tools::folder("flame");
+    let samples = folder.join("perf.data");
+    let series = stage.series();
+    let mut receiver = Receiver::start(Kind::Bridge, &stage.kafka.brokers(), &series)?;
+    let mut perf = record(receiver.pid(), &samples, time)?;
+    let load = (Size::Mix, Pace::Closed { connections: 64 }, Until::time(time));
+    round::on(stage, &mut receiver, &series, Kind::Bridge, load)?;
+    let status = perf.wait().map_err(|error| error.to_string())?;
+    if !status.success() {
+        return Err(format!("perf ended with {status}: may this user sample (kernel.perf_event_paranoid)?"));
+    }
+    drop(receiver);
+    stage.end(&series);
+    let drawn = fold(&samples, &folder.join("folded"), out);
+    std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
+    drawn
+}
+
+fn record(pid: u32, samples: &Path, time: Duration) -> Result<Child, String> {
+    let mut command = Command::new("perf");
+    // The processor's own counters are not there on every virtual machine; its clock is.
+    command.args(["record", "--quiet", "-e", "cpu-clock", "-g", "-F", &SAMPLES_PER_SECOND.to_string()]);
+    command.args(["-p", &pid.to_string(), "-o"]).arg(samples).args(["--", "sleep", &time.as_secs().to_string()]);
+    command.stdout(Stdio::null());
+    command.spawn().map_err(|error| format!("perf cannot be run ({error}): apt-get install linux-perf"))
+}
+
+fn fold(samples: &Path, folded: &Path, out: &Path) -> Result<(), String> {
+    let told = |what: &str, error: std::io::Error| format!("{what}: {error}");
+    let mut script = Command::new("perf");
+    script.args(["script", "-i"]).arg(samples).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut script = script.spawn().map_err(|error| told("perf script", error))?;
+    let text = BufReader::new(script.stdout.take().expect("it was piped above"));
+    let file = File::create(folded).map_err(|error| told("folded stacks", error))?;
+    perf::Folder::default().collapse(text, BufWriter::new(file)).map_err(|error| told("stacks", error))?;
+    script.wait().map_err(|error| told("perf script", error))?;
+    let mut options = flamegraph::Options::default();
+    options.title = "retell-bridge, closed loop of the mix, 64 connections".to_owned();
+    options.min_width = 0.1;
+    let stacks = BufReader::new(File::open(folded).map_err(|error| told("folded stacks", error))?);
+    let file = File::create(out).map_err(|error| told("the graph", error))?;
+    flamegraph::from_reader(&mut options, stacks, BufWriter::new(file)).map_err(|error| told("the graph", error))
+}

@@ -1,0 +1,5 @@
+//! `bench`: see `bench --help`, and `docs/performance/`.
+
+fn main() -> std::process::ExitCode {
+    bench::command::main()
+}

@@ -1,0 +1,111 @@
+//! What a run leaves behind: results as JSON, the page with its table, the plots.
+//!
+//! In: figures and rounds. Out: `results.json` (or `results-long.json`) in a folder, and of all results there `README.md` and
+//! SVG files. Never happens: a figure on the page that no results file has.
+
+mod machine;
+mod page;
+mod plots;
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use machine::Machine;
+
+use crate::figures::Figure;
+
+/// One run.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Results {
+    pub machine: Machine,
+    pub command: String,
+    pub figures: Vec<Figure>,
+    pub rounds: Vec<Value>,
+}
+
+/// Files of results, in the order in which the page has them.
+pub const FILES: [&str; 2] = ["results.json", "results-long.json"];
+
+/// Adds a run: rows that it has measured replace those of an earlier one in `file`, where machine and commit are the same;
+/// else the file begins anew.
+pub fn add(folder: &Path, file: &str, run: Results) -> Result<(), String> {
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let path = folder.join(file);
+    let results = match read(&path)? {
+        Some(before) if before.machine.is_like(&run.machine) => merged(before, run),
+        _ => run,
+    };
+    let text = serde_json::to_string_pretty(&results).map_err(|error| error.to_string())?;
+    fs::write(&path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))?;
+    write(folder)
+}
+
+fn merged(before: Results, run: Results) -> Results {
+    let is_renewed = |name: &str, case: &str| run.figures.iter().any(|one| one.goal_name == name && one.case == case);
+    let rows: Vec<&Value> = run.rounds.iter().map(|round| &round["row"]).collect();
+    let mut figures: Vec<Figure> =
+        before.figures.into_iter().filter(|one| !is_renewed(&one.goal_name, &one.case)).collect();
+    let mut rounds: Vec<Value> = before.rounds.into_iter().filter(|round| !rows.contains(&&round["row"])).collect();
+    figures.extend(run.figures.iter().cloned());
+    rounds.extend(run.rounds.iter().cloned());
+    Results { figures, rounds, ..run }
+}
+
+/// Writes page and plots anew from the results in `folder`.
+pub fn write(folder: &Path) -> Result<(), String> {
+    let mut runs = Vec::new();
+    for file in FILES {
+        runs.extend(read(&folder.join(file))?);
+    }
+    if runs.is_empty() {
+        return Err(format!("{} has no results: run `make bench` first", folder.display()));
+    }
+    let plots = plots::draw(folder, &runs)?;
+    let path = folder.join("README.md");
+    fs::write(&path, page::text(&runs, &plots)).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn read(path: &Path) -> Result<Option<Results>, String> {
+    match fs::read_to_string(path) {
+        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| format!("{}: {error}", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::Goal;
+
+    fn run(case: &str, value: f64) -> Results {
+        let figure = Figure::ratio("burst", case, Goal::AtLeast(2.0), "answers/s", &[(value, 1.0)], "a peer");
+        let rounds = vec![serde_json::json!({ "row": case })];
+        Results { machine: Machine::default(), command: "bench run".to_owned(), figures: vec![figure], rounds }
+    }
+
+    #[test]
+    fn a_run_replaces_its_own_rows_and_the_page_has_all() {
+        let folder = support::tools::folder("report");
+        for (case, value) in [("a case", 1.0), ("another case", 5.0), ("a case", 3.0)] {
+            add(&folder, FILES[0], run(case, value)).unwrap();
+        }
+        let page = fs::read_to_string(folder.join("README.md")).unwrap();
+        assert!(
+            page.contains("| a case | 3.00 answers/s |") && page.contains("| another case | 5.00 answers/s |"),
+            "{page}"
+        );
+        assert!(!page.contains("1.00 answers/s | "), "{page}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_without_results_gives_no_page() {
+        let folder = support::tools::folder("report");
+        assert!(write(&folder).unwrap_err().contains("make bench"));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

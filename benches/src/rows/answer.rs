@@ -1,0 +1,142 @@
+//! Row `answer`: 500 events/s of the mix in an open loop, while Kafka is there, while it is away, while a backlog drains.
+//!
+//! Each round: slices of the quiet bridge, of a second bridge whose Kafka is away, and of an fdatasync of equal-sized
+//! writes, in turns; then the second bridge gets a backlog, is killed, and started with Kafka, and answers while it drains.
+//! Never happens: an answer's time from anything but the planned time.
+
+use serde_json::json;
+use support::tools;
+
+use super::Bench;
+use super::slices::{PER_SECOND, Slices};
+use crate::arrived;
+use crate::bodies::Size;
+use crate::figures::{Figure, Goal};
+use crate::floors::disk::Disk;
+use crate::load::{self, Order, Outcome, Pace, Until};
+use crate::receiver::{self, Kind, NOBODY, Receiver};
+use crate::round::wait_published;
+use crate::stage::Series;
+
+/// Slices of each kind in a round.
+const TURNS: usize = 3;
+
+/// Quantiles of one round, milliseconds.
+struct Round {
+    disk: [f64; 2],
+    quiet: [f64; 2],
+    away: [f64; 2],
+    draining: [f64; 2],
+}
+
+pub fn run(bench: &Bench) -> Result<Vec<Figure>, String> {
+    let rounds: Vec<Round> = (0..bench.effort.rounds()).map(|number| round(bench, number)).collect::<Result<_, _>>()?;
+    let pairs = |one: fn(&Round) -> f64, other: fn(&Round) -> f64| {
+        rounds.iter().map(|round| (one(round), other(round))).collect::<Vec<_>>()
+    };
+    let disk = "write and fdatasync";
+    Ok(vec![
+        Figure::ratio("answer-quiet", "p50", Goal::AtMost(1.7), "ms", &pairs(|r| r.quiet[0], |r| r.disk[0]), disk),
+        Figure::ratio("answer-quiet", "p99", Goal::AtMost(2.5), "ms", &pairs(|r| r.quiet[1], |r| r.disk[1]), disk),
+        Figure::ratio(
+            "answer-trouble",
+            "Kafka away, p99",
+            Goal::AtMost(1.5),
+            "ms",
+            &pairs(|r| r.away[1], |r| r.quiet[1]),
+            "quiet",
+        ),
+        Figure::ratio(
+            "answer-trouble",
+            "a backlog draining, p99",
+            Goal::AtMost(1.5),
+            "ms",
+            &pairs(|r| r.draining[1], |r| r.quiet[1]),
+            "quiet",
+        ),
+    ])
+}
+
+fn round(bench: &Bench, number: usize) -> Result<Round, String> {
+    let stage = &bench.stage;
+    let time = bench.effort.seconds(1.0, 3.0, 6.0);
+    let folder = tools::folder("disk");
+    let mut disk = Disk::new(&folder).map_err(|error| error.to_string())?;
+    let (calm, troubled) = (stage.series(), stage.series());
+    let quiet_bridge = Receiver::start(Kind::Bridge, &stage.kafka.brokers(), &calm)?;
+    let mut away_bridge = Receiver::start(Kind::Bridge, NOBODY, &troubled)?;
+    let (mut floor, mut quiet, mut away) = (Slices::default(), Slices::default(), Slices::default());
+    let (mut calm_first, mut troubled_first) = (calm.first, troubled.first);
+    for _ in 0..TURNS {
+        let slice = disk.slice(&stage.library, Size::Mix, PER_SECOND, time).map_err(|error| error.to_string())?;
+        floor.add(&slice);
+        quiet.load(bench, &quiet_bridge, &calm, &mut calm_first, time);
+        away.load(bench, &away_bridge, &troubled, &mut troubled_first, time);
+    }
+    quiet.check_all_kept()?;
+    away.check_all_kept()?;
+    wait_published(stage, &quiet_bridge, &calm, quiet.kept())?;
+    arrived::judge(stage, &calm, &quiet.sent().collect::<Vec<_>>()).check(false)?;
+    drop(quiet_bridge);
+    stage.end(&calm);
+    let draining = drain(bench, &mut away_bridge, &troubled, &mut troubled_first, &away)?;
+    drop((away_bridge, disk));
+    std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
+    stage.end(&troubled);
+    let both = |slices: &Slices| [slices.ms(0.5), slices.ms(0.99)];
+    let round = Round { disk: both(&floor), quiet: both(&quiet), away: both(&away), draining: both(&draining) };
+    bench.keep(
+        "answer",
+        number,
+        json!({
+            "fdatasync_p50_p99_ms": round.disk,
+            "quiet_p50_p99_ms": round.quiet,
+            "away_p50_p99_ms": round.away,
+            "draining_p50_p99_ms": round.draining,
+            "generator_late_p99_ms": quiet.late_ms(),
+        }),
+    );
+    Ok(round)
+}
+
+/// A backlog, `kill -9`, a start with Kafka, and answers until the backlog is gone.
+fn drain(
+    bench: &Bench,
+    receiver: &mut Receiver,
+    series: &Series,
+    first: &mut u64,
+    before: &Slices,
+) -> Result<Slices, String> {
+    let stage = &bench.stage;
+    let backlog = fill(bench, receiver, series, *first, bench.effort.pick(5_000, 60_000, 200_000))?;
+    *first += backlog.statuses.len() as u64;
+    receiver.as_bridge().configure(&receiver::settings(&stage.kafka.brokers(), series));
+    receiver.kill();
+    let wanted = before.kept() + backlog.kept();
+    let (mut draining, slice) = (Slices::default(), bench.effort.seconds(0.25, 0.5, 0.5));
+    while draining.outcomes.is_empty() || receiver.published().unwrap_or_default() < wanted {
+        draining.load(bench, receiver, series, first, slice);
+    }
+    draining.check_all_kept()?;
+    wait_published(stage, receiver, series, wanted + draining.kept())?;
+    let sent: Vec<_> = before.sent().chain([(Size::Middle, &backlog)]).chain(draining.sent()).collect();
+    arrived::judge(stage, series, &sent).check(true)?;
+    Ok(draining)
+}
+
+/// So many events of 8.6 kB, as fast as they are taken.
+pub fn fill(bench: &Bench, receiver: &Receiver, series: &Series, first: u64, events: u64) -> Result<Outcome, String> {
+    let outcome = load::run(&Order {
+        to: receiver.address(),
+        paths: &series.paths,
+        library: &bench.stage.library,
+        size: Size::Middle,
+        first,
+        pace: Pace::Closed { connections: 64 },
+        until: Until::events(events),
+    });
+    match outcome.kept() {
+        kept if kept == events => Ok(outcome),
+        kept => Err(format!("{kept} of {events} were answered 2xx: {:?}", outcome.first_refusal)),
+    }
+}
