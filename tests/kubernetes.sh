@@ -139,6 +139,23 @@ scales() {
     instances_run "$replicas"
     count "$claims" pvc
 }
+# The runbook's way through an outage of Kafka: one instance more, then larger volumes. The new instance, with a backlog by
+# then, must be there all the time.
+grows_and_keeps_its_instances() {
+    local claim
+    reuse() { helm "$h" upgrade r "$chart" -n "$namespace" --reuse-values --no-hooks "$(wait_flag)" --timeout 90s "$@"; }
+    reuse --set replicas=$((replicas + 1))
+    instances_run $((replicas + 1))
+    for claim in $(names pvc); do
+        in_namespace patch "$claim" -p '{"spec":{"resources":{"requests":{"storage":"24Gi"}}}}'
+    done
+    in_namespace delete statefulset --all --cascade=orphan
+    count $((replicas + 1)) pods -l app.kubernetes.io/name=retell-bridge
+    reuse --set persistence.size=24Gi
+    instances_run $((replicas + 1))
+    in_namespace get configmap -o yaml | grep -q "size_max: 20480MiB"
+    reuse --set replicas="$replicas"
+}
 uninstalls_and_keeps_the_claims() {
     local claims topics
     claims="$(names pvc)"
@@ -191,6 +208,7 @@ for scenario in "${scenarios[@]}"; do
         check "$at: rolls back" rolls_back
         check "$at: scales and keeps the claims" scales
         [ "$scenario" != default ] || check "$at: refuses another size of claim" refuses_a_changed_claim
+        [ "$scenario" != default ] || check "$at: grows and keeps its instances" grows_and_keeps_its_instances
         check "$at: uninstalls and keeps the claims" uninstalls_and_keeps_the_claims
         check "$at: finds its claims again" finds_its_claims_again
         kubectl delete namespace "$namespace" --wait=false >/dev/null

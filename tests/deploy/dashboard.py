@@ -37,8 +37,9 @@ for panel in panels:
     if not panel["fieldConfig"]["defaults"].get("unit"):
         problems.append(f"{panel['title']}: no unit")
     for target in panel["targets"]:
-        if target["datasource"]["uid"] != "${datasource}" or "$instance" not in target["expr"]:
-            problems.append(f"{panel['title']}: it does not follow the choice of Prometheus and instance")
+        chosen = 'namespace=~"$namespace", instance=~"$instance"' in target["expr"]
+        if target["datasource"]["uid"] != "${datasource}" or not chosen:
+            problems.append(f"{panel['title']}: it does not follow the choice of Prometheus, namespace and instance")
 
 expressions = [target["expr"] for panel in panels for target in panel["targets"]]
 source = pathlib.Path("src/metrics.rs").read_text()
@@ -54,7 +55,7 @@ problems += [f"there is no metric {name}" for name in sorted(used - known)]
 problems += [f"{name} is on no panel" for name in sorted(known - used)]
 
 rules = [
-    {"record": f"panel:{number}", "expr": expression.replace("$__rate_interval", "5m").replace("$instance", ".*")}
+    {"record": f"panel:{number}", "expr": expression.replace("$__rate_interval", "5m").replace("$namespace", ".*").replace("$instance", ".*")}
     for number, expression in enumerate(expressions)
 ]
 pathlib.Path(sys.argv[1]).write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))

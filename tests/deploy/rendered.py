@@ -239,7 +239,7 @@ def the_monitor_scrapes_every_instance_once():
     for monitor in (d["spec"] for d in documents if d["kind"] == "ServiceMonitor"):
         (endpoint,) = monitor["endpoints"]
         expect(set(monitor) == {"jobLabel", "selector", "endpoints"}, "ServiceMonitor: a field nobody has looked at")
-        expect(set(endpoint) == {"port", "path", "interval"}, "ServiceMonitor: an endpoint's field nobody has looked at")
+        expect(set(endpoint) == {"port", "path", "interval", "relabelings"}, "ServiceMonitor: an endpoint's field nobody has looked at")
         expect(endpoint["port"] == "admin" and endpoint["path"] == "/metrics", "ServiceMonitor: not the metrics")
         expect(monitor["jobLabel"] == "app.kubernetes.io/name", "the alerts look for the job retell-bridge")
         chosen = [

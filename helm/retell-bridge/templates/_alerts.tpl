@@ -1,4 +1,5 @@
-{{- /* The rules of files/alerts.yaml with what prometheusRule.alerts and runbookBase change in them, as YAML. */}}
+{{- /* The rules of files/alerts.yaml with what prometheusRule.alerts and runbookBase change in them, as YAML; and for this
+       release alone: with its namespace in every selector, and its count of instances. */}}
 {{- define "retell-bridge.alerts" -}}
 {{- $given := .Values.prometheusRule }}
 {{- /* How the number of an alert stands in its expression. */}}
@@ -23,6 +24,10 @@
 {{- end }}
 {{- $_ := set $rule "expr" (replace (index $number 0) (printf (index $number 1) $change.threshold) $rule.expr) }}
 {{- end }}
+{{- $expr := regexReplaceAll "< max_over_time\\(.*" $rule.expr (printf "< %v" $.Values.replicas) }}
+{{- $namespace := printf "namespace=%q" $.Release.Namespace }}
+{{- $expr = regexReplaceAll "\\b(up|retell_bridge_[a-z_]+)\\b" $expr (printf "${1}{%s}" $namespace) }}
+{{- $_ := set $rule "expr" (replace (printf "{%s}{" $namespace) (printf "{%s," $namespace) $expr) }}
 {{- with $change.for }}{{ $_ := set $rule "for" . }}{{ end }}
 {{- with $change.severity }}{{ $_ := set $rule.labels "severity" . }}{{ end }}
 {{- $heading := splitList "#" $rule.annotations.runbook_url | last }}
@@ -32,4 +37,12 @@
 {{- $groups = append $groups (dict "name" $group.name "rules" $rules) }}
 {{- end }}
 {{- toYaml (dict "groups" $groups) }}
+{{- end }}
+
+{{- /* An instance is called as its pod: an address is another one after each restart. */}}
+{{- define "retell-bridge.relabelings" -}}
+relabelings:
+  - action: replace
+    sourceLabels: [__meta_kubernetes_pod_name]
+    targetLabel: instance
 {{- end }}
