@@ -126,6 +126,8 @@ for h in 3 4; do
     check "Helm $h: template with the longest name of a release" \
         template_and_facts "$h" "$chart/ci/default-values.yaml" \
         a-release-whose-name-is-as-long-as-helm-lets-it-be-ok "$scratch/rendered/longest-name-$h.yaml"
+    check "Helm $h: template with dots in the release's name" \
+        template_and_facts "$h" "$chart/ci/default-values.yaml" retell.eu "$scratch/rendered/dots-$h.yaml"
     for values in tests/deploy/refused/*.yaml; do
         check "Helm $h: refuses $(basename "$values" .yaml)" refused "$h" "$values"
     done

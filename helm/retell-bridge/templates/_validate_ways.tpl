@@ -28,6 +28,12 @@
 {{- if and .Values.strimzi.topics .Values.topicsJob.enabled }}
 {{- fail "strimzi.topics and topicsJob.enabled both make the topics, and would undo each other's settings: choose one." }}
 {{- end }}
+{{- if and .Values.strimzi.user .Values.topicsJob.enabled }}
+{{- fail "strimzi.user makes a user that may write and nothing else, and topicsJob.enabled needs one that may create and alter topics: make the topics by strimzi.topics, or the user by yourself." }}
+{{- end }}
+{{- if and .Values.service.externalTrafficPolicy (eq .Values.service.type "ClusterIP") }}
+{{- fail "service.externalTrafficPolicy is for the types LoadBalancer and NodePort, and service.type is ClusterIP: change the type, or leave the policy empty." }}
+{{- end }}
 {{- $name := include "retell-bridge.fullname" . }}
 {{- range $number := until (int .Values.replicas) }}
 {{- $claim := printf "journal-%s-%d" $name $number }}
