@@ -72,6 +72,19 @@ chart_readme() {
     cp -r "$chart" "$scratch/chart" && "$tools/helm-docs/helm-docs" --sort-values-order file -c "$scratch/chart" && diff "$chart/README.md" "$scratch/chart/README.md"
 }
 
+# A Job cannot be changed: what changes its pod must change its name.
+drain_jobs() { helm 4 template r "$chart" --values "$chart/ci/jobs-values.yaml" "$@" | grep -o "r-retell-bridge-drain-[0-9a-f]*"; }
+another_pod_is_another_job() {
+    drain_jobs >"$scratch/drains" && [ "$(sort -u "$scratch/drains" | wc -l)" -eq 2 ] || return
+    local change
+    for change in image.tag=next nodeSelector.disk=ssd; do
+        if drain_jobs --set "$change" | grep -xFf "$scratch/drains"; then
+            echo "with $change it is the same Job"
+            return 1
+        fi
+    done
+}
+
 # The chart names the topics for Strimzi by rules of its own.
 strimzi_topics() {
     python tests/deploy/settings_of.py "$scratch/rendered/strimzi-4.yaml" "$scratch/settings" >/dev/null &&
@@ -138,6 +151,7 @@ done
 check "chart: unit tests" "$tools/helm-unittest/helm-unittest" --strict "$chart"
 check "chart: its README is made from values.yaml (\`make chart-readme\` does it)" chart_readme
 check "chart: a sentence for every value, the schema knows each" python tests/deploy/values.py "$chart"
+check "chart: another pod is another drain Job" another_pod_is_another_job
 check "chart: Strimzi's topics are those of \`topics plan\`" strimzi_topics
 check "chart: its alerts are those of deploy/prometheus" \
     python tests/deploy/same_rules.py deploy/prometheus/rules/retell-bridge.yaml "$scratch"/rendered/monitoring-*.yaml
