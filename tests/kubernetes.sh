@@ -107,6 +107,7 @@ change() { # change ARGUMENTS...: an upgrade, without a warning
     }
     no_warning "$scratch/said"
 }
+settings() { in_namespace get configmap r-retell-bridge -o jsonpath='{.data}'; }
 installs() {
     change --install
     instances_run "$replicas"
@@ -118,7 +119,7 @@ jobs_complete() {
     [ -z "$jobs" ] || in_namespace wait --for condition=complete --timeout 60s $jobs
 }
 upgrades() {
-    change --set config.log.level=debug
+    change --set config.log.level=debug --set image.tag=next # other pods, for the drain Jobs as well
     in_namespace get configmap -o yaml | grep -q "level: debug"
     local rolled
     rolled="$(in_namespace get statefulset -o jsonpath='{.items[0].status.updatedReplicas}')"
@@ -155,13 +156,34 @@ finds_its_claims_again() {
     installs
     [ "$(in_namespace get pvc -o jsonpath='{.items[*].spec.volumeName}')" = "$volumes" ] || { echo "other volumes" && return 1; }
 }
-refuses_a_changed_claim() {
-    local said
+refuses_a_changed_claim() { # before a pod that restarts could read other settings
+    local said live
+    live="$(settings)"
     if said="$(change --set persistence.size=48Gi 2>&1)"; then
         echo "taken"
         return 1
     fi
-    grep -q "updates to statefulset spec" <<<"$said" || { echo "$said" && return 1; }
+    grep -q "persistence.size is 48Gi and the volumes have 12Gi" <<<"$said" || { echo "$said" && return 1; }
+    [ "$(settings)" = "$live" ] || { echo "the settings are changed" && return 1; }
+}
+rolls_back_what_failed_halfway() {
+    local live
+    live="$(settings)"
+    if change --set config.log.level=trace --set podLabels."no/valid/name"=x >/dev/null; then
+        echo "taken"
+        return 1
+    fi
+    helm "$h" rollback r -n "$namespace" "$(wait_flag)" --timeout 90s
+    [ "$(settings)" = "$live" ] || { echo "the settings are changed" && return 1; }
+    instances_run "$replicas"
+}
+refuses_another_name() {
+    local said
+    if said="$(change --set fullnameOverride=other 2>&1)"; then
+        echo "taken"
+        return 1
+    fi
+    grep -q "its volumes belong to that name" <<<"$said" || { echo "$said" && return 1; }
 }
 
 scenarios=("$@")
@@ -190,7 +212,11 @@ for scenario in "${scenarios[@]}"; do
         check "$at: upgrades" upgrades
         check "$at: rolls back" rolls_back
         check "$at: scales and keeps the claims" scales
-        [ "$scenario" != default ] || check "$at: refuses another size of claim" refuses_a_changed_claim
+        if [ "$scenario" = default ]; then
+            check "$at: refuses another size of claim" refuses_a_changed_claim
+            check "$at: refuses another name" refuses_another_name
+            check "$at: rolls back what failed halfway" rolls_back_what_failed_halfway
+        fi
         check "$at: uninstalls and keeps the claims" uninstalls_and_keeps_the_claims
         check "$at: finds its claims again" finds_its_claims_again
         kubectl delete namespace "$namespace" --wait=false >/dev/null

@@ -53,6 +53,9 @@
 {{- end }}
 {{- include "retell-bridge.validateNames" . }}
 {{- include "retell-bridge.validateWays" . }}
+{{- if .Release.IsUpgrade }}
+{{- include "retell-bridge.validateLive" . }}
+{{- end }}
 {{- $shutdown := .Values.config.shutdown }}
 {{- if ge (include "retell-bridge.seconds" $shutdown.delay | int64) (include "retell-bridge.seconds" $shutdown.deadline | int64) }}
 {{- fail (printf "config.shutdown.delay (%s) must be shorter than config.shutdown.deadline (%s): both count from the signal." $shutdown.delay $shutdown.deadline) }}
