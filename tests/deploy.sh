@@ -62,7 +62,7 @@ bridge_takes() { # bridge_takes FILE
 }
 
 # Kinds of others, whose schemas Kubernetes does not have: tests/kubernetes.sh holds those that can be had to their own.
-foreign=ServiceMonitor,PodMonitor,PrometheusRule,HTTPRoute,HealthCheckPolicy,BackendConfig,KafkaTopic,KafkaUser
+foreign=ServiceMonitor,PodMonitor,PrometheusRule,HTTPRoute,BackendTLSPolicy,HealthCheckPolicy,BackendConfig,KafkaTopic,KafkaUser
 kubeconform() { # kubeconform VERSION: everything rendered so far
     "$tools/kubeconform/kubeconform" -strict -summary -skip "$foreign" \
         -schema-location "$tools/schemas/$1/{{ .ResourceKind }}{{ .KindSuffix }}.json" "$scratch"/rendered

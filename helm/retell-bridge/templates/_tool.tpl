@@ -51,3 +51,12 @@ spec:
     {{- include "retell-bridge.settingsVolumes" . | nindent 4 }}
 {{- end }}
 {{- end }}
+
+{{- /* The topic on which that event comes out. */}}
+{{- define "retell-bridge.testTopic" -}}
+{{- $topics := .Values.config.topics | default dict }}
+{{- $source := index .Values.config.sources (include "retell-bridge.testSource" .) }}
+{{- $prefix := ternary $topics.prefix "retell." (hasKey $topics "prefix") }}
+{{- if hasKey $source "topic_prefix" }}{{ $prefix = $source.topic_prefix }}{{ end }}
+{{- index ($topics.overrides | default dict) "unrecognized" | default (printf "%sunrecognized" $prefix) }}
+{{- end }}
