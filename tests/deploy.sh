@@ -166,6 +166,7 @@ check "alerts: words, runbook, metrics that exist, a firing and a quiet test eac
 check "dashboard: Grafana's model, words, exactly the metrics that exist" python tests/deploy/dashboard.py "$scratch/dashboard.yaml"
 check "promtool: expressions of the dashboard" promtool check rules "$scratch/dashboard.yaml"
 check "release: actionlint" "$tools/actionlint/actionlint" .github/workflows/*.yaml
+check "release: the image is run before it is pushed, and signed after" python tests/deploy/release.py .github/workflows/release.yaml
 check "release: the versions agree" tests/tools/release-version.sh "v$(sed -n 's/^version: //p' "$chart/Chart.yaml")"
 check "image: hadolint" "$tools/venv/bin/hadolint" --failure-threshold info deploy/Dockerfile
 check "image: the dependency layer takes the manifest alone" manifest_alone
