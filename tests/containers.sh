@@ -71,6 +71,11 @@ version_tells_what_it_is_made_of() {
     grep -q "$(git rev-parse --short=7 HEAD)" <<<"$said"
 }
 
+passes_the_release() {
+    CONTAINERS="podman ${store[*]}" tests/tools/try-image.sh "$image" "$(sed -n 's/^version: //p' helm/retell-bridge/Chart.yaml)" \
+        "$(git rev-parse HEAD)"
+}
+
 # As the chart runs it, with Kafka and ports of its own.
 run_bridge() { # run_bridge ARGUMENTS...: of podman; settings by the environment
     podman_here run --name bridge --detach --network host --read-only --cap-drop ALL --security-opt no-new-privileges \
@@ -172,6 +177,7 @@ check "image: user, command, labels, health check" holds_what_it_says
 check "image: under 60 MB" is_small
 check "image: no shell" has_no_shell
 check "image: librdkafka with TLS, SCRAM and zstd, and the commit" version_tells_what_it_is_made_of
+check "image: it passes what the release workflow asks before it pushes" passes_the_release
 kafka_start "$scratch/kafka"
 check "topics apply" topics_are_there
 check "run: within 96 MiB at 500 events a second, nothing writable but the volume" stays_within_96_mebibytes

@@ -62,7 +62,7 @@ bridge_takes() { # bridge_takes FILE
 }
 
 # Kinds of others, whose schemas Kubernetes does not have: tests/kubernetes.sh holds those that can be had to their own.
-foreign=ServiceMonitor,PodMonitor,PrometheusRule,HTTPRoute,HealthCheckPolicy,BackendConfig,KafkaTopic,KafkaUser
+foreign=ServiceMonitor,PodMonitor,PrometheusRule,HTTPRoute,BackendTLSPolicy,HealthCheckPolicy,BackendConfig,KafkaTopic,KafkaUser
 kubeconform() { # kubeconform VERSION: everything rendered so far
     "$tools/kubeconform/kubeconform" -strict -summary -skip "$foreign" \
         -schema-location "$tools/schemas/$1/{{ .ResourceKind }}{{ .KindSuffix }}.json" "$scratch"/rendered
@@ -70,6 +70,19 @@ kubeconform() { # kubeconform VERSION: everything rendered so far
 
 chart_readme() {
     cp -r "$chart" "$scratch/chart" && "$tools/helm-docs/helm-docs" --sort-values-order file -c "$scratch/chart" && diff "$chart/README.md" "$scratch/chart/README.md"
+}
+
+# A Job cannot be changed: what changes its pod must change its name.
+drain_jobs() { helm 4 template r "$chart" --values "$chart/ci/jobs-values.yaml" "$@" | grep -o "r-retell-bridge-drain-[0-9a-f]*"; }
+another_pod_is_another_job() {
+    drain_jobs >"$scratch/drains" && [ "$(sort -u "$scratch/drains" | wc -l)" -eq 2 ] || return
+    local change
+    for change in image.tag=next nodeSelector.disk=ssd; do
+        if drain_jobs --set "$change" | grep -xFf "$scratch/drains"; then
+            echo "with $change it is the same Job"
+            return 1
+        fi
+    done
 }
 
 # The chart names the topics for Strimzi by rules of its own.
@@ -126,6 +139,8 @@ for h in 3 4; do
     check "Helm $h: template with the longest name of a release" \
         template_and_facts "$h" "$chart/ci/default-values.yaml" \
         a-release-whose-name-is-as-long-as-helm-lets-it-be-ok "$scratch/rendered/longest-name-$h.yaml"
+    check "Helm $h: template with dots in the release's name" \
+        template_and_facts "$h" "$chart/ci/default-values.yaml" retell.eu "$scratch/rendered/dots-$h.yaml"
     for values in tests/deploy/refused/*.yaml; do
         check "Helm $h: refuses $(basename "$values" .yaml)" refused "$h" "$values"
     done
@@ -136,6 +151,7 @@ done
 check "chart: unit tests" "$tools/helm-unittest/helm-unittest" --strict "$chart"
 check "chart: its README is made from values.yaml (\`make chart-readme\` does it)" chart_readme
 check "chart: a sentence for every value, the schema knows each" python tests/deploy/values.py "$chart"
+check "chart: another pod is another drain Job" another_pod_is_another_job
 check "chart: Strimzi's topics are those of \`topics plan\`" strimzi_topics
 check "chart: its alerts are those of deploy/prometheus" \
     python tests/deploy/same_rules.py deploy/prometheus/rules/retell-bridge.yaml "$scratch"/rendered/monitoring-*.yaml
@@ -150,6 +166,7 @@ check "alerts: words, runbook, metrics that exist, a firing and a quiet test eac
 check "dashboard: Grafana's model, words, exactly the metrics that exist" python tests/deploy/dashboard.py "$scratch/dashboard.yaml"
 check "promtool: expressions of the dashboard" promtool check rules "$scratch/dashboard.yaml"
 check "release: actionlint" "$tools/actionlint/actionlint" .github/workflows/*.yaml
+check "release: the image is run before it is pushed, and signed after" python tests/deploy/release.py .github/workflows/release.yaml
 check "release: the versions agree" tests/tools/release-version.sh "v$(sed -n 's/^version: //p' "$chart/Chart.yaml")"
 check "image: hadolint" "$tools/venv/bin/hadolint" --failure-threshold info deploy/Dockerfile
 check "image: the dependency layer takes the manifest alone" manifest_alone

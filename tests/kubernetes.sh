@@ -14,6 +14,7 @@ chart=helm/retell-bridge
 scratch="$(mktemp -d)"
 fetch="tests/tools/fetch.sh deploy control-plane"
 source tests/tools/check.sh
+source tests/kubernetes/changes.sh
 
 cluster="$scratch/cluster"
 players=()
@@ -117,69 +118,6 @@ jobs_complete() {
     jobs="$(names jobs)"
     [ -z "$jobs" ] || in_namespace wait --for condition=complete --timeout 60s $jobs
 }
-upgrades() {
-    change --set config.log.level=debug
-    in_namespace get configmap -o yaml | grep -q "level: debug"
-    local rolled
-    rolled="$(in_namespace get statefulset -o jsonpath='{.items[0].status.updatedReplicas}')"
-    [ "$rolled" = "$replicas" ] || { echo "$rolled instances were rolled, wanted $replicas" && return 1; }
-    instances_run "$replicas"
-}
-rolls_back() {
-    helm "$h" rollback r 1 -n "$namespace" "$(wait_flag)" --timeout 90s
-    if [ "$scenario" != everything ] && in_namespace get configmap -o yaml | grep "level: debug"; then return 1; fi
-    instances_run "$replicas"
-}
-scales() {
-    change --set replicas=$((replicas + 1)) --set-json drain.claims=[]
-    instances_run $((replicas + 1))
-    local claims
-    claims="$(names pvc | wc -l)"
-    change --set replicas="$replicas"
-    instances_run "$replicas"
-    count "$claims" pvc
-}
-# The runbook's way through an outage of Kafka: one instance more, then larger volumes. The new instance, with a backlog by
-# then, must be there all the time.
-grows_and_keeps_its_instances() {
-    local claim
-    reuse() { helm "$h" upgrade r "$chart" -n "$namespace" --reuse-values --no-hooks "$(wait_flag)" --timeout 90s "$@"; }
-    reuse --set replicas=$((replicas + 1))
-    instances_run $((replicas + 1))
-    for claim in $(names pvc); do
-        in_namespace patch "$claim" -p '{"spec":{"resources":{"requests":{"storage":"24Gi"}}}}'
-    done
-    in_namespace delete statefulset --all --cascade=orphan
-    count $((replicas + 1)) pods -l app.kubernetes.io/name=retell-bridge
-    reuse --set persistence.size=24Gi
-    instances_run $((replicas + 1))
-    in_namespace get configmap -o yaml | grep -q "size_max: 20480MiB"
-    reuse --set replicas="$replicas"
-}
-uninstalls_and_keeps_the_claims() {
-    local claims topics
-    claims="$(names pvc)"
-    topics="$(kubectl get kafkatopics -A -o name)"
-    helm "$h" uninstall r -n "$namespace" --wait --timeout 60s
-    count 0 statefulset
-    [ "$(names pvc)" = "$claims" ] || { echo "claims are gone" && return 1; }
-    [ "$(kubectl get kafkatopics -A -o name)" = "$topics" ] || { echo "topics are gone" && return 1; }
-}
-finds_its_claims_again() {
-    local volumes
-    volumes="$(in_namespace get pvc -o jsonpath='{.items[*].spec.volumeName}')"
-    # Topics that stayed belong to no release any more; Helm takes them over where their release has the same name.
-    installs
-    [ "$(in_namespace get pvc -o jsonpath='{.items[*].spec.volumeName}')" = "$volumes" ] || { echo "other volumes" && return 1; }
-}
-refuses_a_changed_claim() {
-    local said
-    if said="$(change --set persistence.size=48Gi 2>&1)"; then
-        echo "taken"
-        return 1
-    fi
-    grep -q "updates to statefulset spec" <<<"$said" || { echo "$said" && return 1; }
-}
 
 scenarios=("$@")
 [ ${#scenarios[@]} -gt 0 ] || scenarios=($(cd "$chart/ci" && printf '%s\n' *-values.yaml | sed 's/-values.yaml$//'))
@@ -207,8 +145,12 @@ for scenario in "${scenarios[@]}"; do
         check "$at: upgrades" upgrades
         check "$at: rolls back" rolls_back
         check "$at: scales and keeps the claims" scales
-        [ "$scenario" != default ] || check "$at: refuses another size of claim" refuses_a_changed_claim
-        [ "$scenario" != default ] || check "$at: grows and keeps its instances" grows_and_keeps_its_instances
+        if [ "$scenario" = default ]; then
+            check "$at: refuses another size of claim" refuses_a_changed_claim
+            check "$at: refuses another name" refuses_another_name
+            check "$at: rolls back what failed halfway" rolls_back_what_failed_halfway
+            check "$at: grows and keeps its instances" grows_and_keeps_its_instances
+        fi
         check "$at: uninstalls and keeps the claims" uninstalls_and_keeps_the_claims
         check "$at: finds its claims again" finds_its_claims_again
         kubectl delete namespace "$namespace" --wait=false >/dev/null

@@ -80,6 +80,8 @@ def claims_are_kept():
 def names_are_short_enough():
     for document in documents:
         expect(len(document["metadata"]["name"]) <= 63, f"the name of a {document['kind']} is over 63 characters")
+    for service in every("Service"):
+        expect(re.fullmatch("[a-z][-a-z0-9]*", service["metadata"]["name"]), "a Service's name has what it must not have")
     expect(len(name) <= 52, "with its hash the name of the StatefulSet is no label")
 
 

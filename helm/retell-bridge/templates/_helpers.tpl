@@ -1,11 +1,12 @@
-{{- /* Name of all resources. 52: the StatefulSet adds a hash of 10 characters to it in a label, which holds 63. */}}
+{{- /* Name of all resources. 52: the StatefulSet adds a hash of 10 characters to it in a label, which holds 63. Without
+       dots, which the name of a release may have and that of a Service may not. */}}
 {{- define "retell-bridge.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride }}
 {{- else if contains .Chart.Name .Release.Name }}
-{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- .Release.Name | replace "." "-" | trunc 52 | trimSuffix "-" }}
 {{- else }}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" }}
+{{- printf "%s-%s" (replace "." "-" .Release.Name) .Chart.Name | trunc 52 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 

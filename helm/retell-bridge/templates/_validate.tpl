@@ -38,14 +38,24 @@
 {{- if and (not .Values.persistence.enabled) (not $journal.allow_ephemeral) }}
 {{- fail "persistence.enabled is false, so events that were answered and not yet published are lost with their pod: if that is what you want, say so with config.journal.allow_ephemeral=true." }}
 {{- end }}
+{{- $claim := include "retell-bridge.mebibytes" .Values.persistence.size | int64 }}
 {{- with $journal.size_max }}
 {{- $room := include "retell-bridge.mebibytes" . | int64 }}
-{{- $claim := include "retell-bridge.mebibytes" $.Values.persistence.size | int64 }}
 {{- if lt (mul $claim 5) (mul $room 6) }}
 {{- fail (printf "persistence.size (%s) is too small for config.journal.size_max (%s): the claim must be at least 1.2 times as large." $.Values.persistence.size .) }}
 {{- end }}
+{{- if lt $room 260 }}
+{{- fail (printf "config.journal.size_max (%s) is too small: the bridge starts with 260MiB at least." .) }}
 {{- end }}
+{{- end }}
+{{- if lt $claim 312 }}
+{{- fail (printf "persistence.size (%s) is too small: the bridge starts with a journal of 260MiB at least, and the claim must be 1.2 times as large, 312Mi." .Values.persistence.size) }}
+{{- end }}
+{{- include "retell-bridge.validateNames" . }}
 {{- include "retell-bridge.validateWays" . }}
+{{- if .Release.IsUpgrade }}
+{{- include "retell-bridge.validateLive" . }}
+{{- end }}
 {{- $shutdown := .Values.config.shutdown }}
 {{- if ge (include "retell-bridge.seconds" $shutdown.delay | int64) (include "retell-bridge.seconds" $shutdown.deadline | int64) }}
 {{- fail (printf "config.shutdown.delay (%s) must be shorter than config.shutdown.deadline (%s): both count from the signal." $shutdown.delay $shutdown.deadline) }}

@@ -13,6 +13,13 @@
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
 {{- fail "httpRoute.enabled is true and httpRoute.parentRefs is empty: name the Gateway that carries the route." }}
 {{- end }}
+{{- $isHttps := not (empty .Values.tls.existingSecret) }}
+{{- if and .Values.httpRoute.enabled $isHttps (not .Values.httpRoute.backendTLS) (not .Values.httpRoute.gkeHealthCheck) }}
+{{- fail "tls.existingSecret makes the intake take HTTPS alone, and most Gateways speak plain HTTP to it unless a BackendTLSPolicy says otherwise: give its content in httpRoute.backendTLS, or leave tls.existingSecret empty." }}
+{{- end }}
+{{- if and .Values.httpRoute.backendTLS (not $isHttps) }}
+{{- fail "httpRoute.backendTLS makes the Gateway speak HTTPS to the intake, which without tls.existingSecret takes HTTP: set both or neither." }}
+{{- end }}
 {{- $asks := or (and .Values.ingress.enabled (has .Values.ingress.controller (list "alb" "gce"))) (and .Values.httpRoute.enabled .Values.httpRoute.gkeHealthCheck) }}
 {{- if and $asks (not (include "retell-bridge.healthPath" .)) }}
 {{- fail "config.intake.health_path is empty, and the load balancer's health check needs it: take the setting out, or give it a path." }}
@@ -27,6 +34,12 @@
 {{- end }}
 {{- if and .Values.strimzi.topics .Values.topicsJob.enabled }}
 {{- fail "strimzi.topics and topicsJob.enabled both make the topics, and would undo each other's settings: choose one." }}
+{{- end }}
+{{- if and .Values.strimzi.user .Values.topicsJob.enabled }}
+{{- fail "strimzi.user makes a user that may write and nothing else, and topicsJob.enabled needs one that may create and alter topics: make the topics by strimzi.topics, or the user by yourself." }}
+{{- end }}
+{{- if and .Values.service.externalTrafficPolicy (eq .Values.service.type "ClusterIP") }}
+{{- fail "service.externalTrafficPolicy is for the types LoadBalancer and NodePort, and service.type is ClusterIP: change the type, or leave the policy empty." }}
 {{- end }}
 {{- $name := include "retell-bridge.fullname" . }}
 {{- range $number := until (int .Values.replicas) }}
