@@ -40,7 +40,8 @@ pub(super) fn rotten(input: &mut Input<'_>) -> (Memory, Written) {
             payload,
         }));
         if shape & 0x80 != 0 {
-            marked = 1 + u64::from(input.byte()) % records.len() as u64;
+            // Forward, as a lane's marks go: where the newest slot rots, the one before it is in force.
+            marked = marked.max(1 + u64::from(input.byte()) % records.len() as u64);
             rig.mark(vec![LaneMark { topic: "a".into(), position: Position(marked), takes: 0 }]);
         }
     }
