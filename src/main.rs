@@ -1,12 +1,5 @@
-//! Parse, run, exit code.
+//! `retell-bridge`: see [`retell_bridge::cli`].
 
-use std::process::ExitCode;
-
-use retell_bridge::cli;
-
-fn main() -> ExitCode {
-    match cli::parse(std::env::args_os()) {
-        Ok(cli) => cli::run(&cli).unwrap_or_else(|error| cli::report(&error)),
-        Err(code) => code,
-    }
+fn main() -> std::process::ExitCode {
+    retell_bridge::cli::main()
 }

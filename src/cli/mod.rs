@@ -90,6 +90,14 @@ enum Command {
 #[error("{0}")]
 pub struct Usage(pub String);
 
+/// Parse, run, exit code.
+pub fn main() -> ExitCode {
+    match parse(std::env::args_os()) {
+        Ok(cli) => run(&cli).unwrap_or_else(|error| report(&error)),
+        Err(code) => code,
+    }
+}
+
 /// The command line as typed; where it is none, all is said and the exit code is given.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
     Cli::try_parse_from(words).map_err(|error| {

@@ -15,6 +15,8 @@ use super::window::KeyHash;
 pub(super) struct Arrived {
     pub record: Record,
     pub content: Content,
+    /// Of the key that its deliveries have.
+    pub key: Option<KeyHash>,
 }
 
 /// What is in a record.
@@ -44,19 +46,11 @@ impl Arrived {
             }
             Err(_) => Content::Unreadable,
         };
-        Arrived { record, content }
-    }
-
-    /// Of the key that its deliveries have.
-    pub fn key_hash(&self) -> Option<KeyHash> {
-        match &self.content {
-            Content::Event { peek, .. } => peek.key().map(|key| {
-                let mut hasher = DefaultHasher::new();
-                key.hash(&mut hasher);
-                hasher.finish()
-            }),
+        let key = match &content {
+            Content::Event { peek, .. } => peek.key().map(hashed),
             Content::Unreadable => None,
-        }
+        };
+        Arrived { record, content, key }
     }
 
     /// The lanes that it belongs to.
@@ -83,6 +77,12 @@ impl Arrived {
             _ => None,
         }
     }
+}
+
+fn hashed(key: &str) -> KeyHash {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A reading place. Holds no reader, and so no buffer, before the first read and after [`Cursor::seek`].

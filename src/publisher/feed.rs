@@ -190,7 +190,7 @@ impl Core {
         }
         let full = (lane.window.is_new(number) && lane.window.len() >= self.caps.records)
             || (lane.window.outstanding() > 0 && lane.window.outstanding_bytes() + bytes > self.caps.bytes);
-        let is_held = lane.window.holds(arrived.key_hash()) && !Bug::KeyNotHeld.is_planted();
+        let is_held = lane.window.holds(arrived.key) && !Bug::KeyNotHeld.is_planted();
         if full || is_held || !lane.retry.is_ready() {
             return Fed::Blocked(Blocked::NoAnswer);
         }
@@ -208,7 +208,7 @@ impl Core {
                 if lane.window.outstanding() == 0 {
                     lane.retry.sent_first(now);
                 }
-                lane.window.sent(number, record, bytes, arrived.key_hash());
+                lane.window.sent(number, record, bytes, arrived.key);
                 Fed::Passed
             }
             Err(SendError::QueueFull) => Fed::Stop,

@@ -126,17 +126,29 @@ fn drain(
 
 /// So many events of 8.6 kB, as fast as they are taken.
 pub fn fill(bench: &Bench, receiver: &Receiver, series: &Series, first: u64, events: u64) -> Result<Outcome, String> {
-    let outcome = load::run(&Order {
+    let outcome = closed(bench, receiver, series, first, 64, events);
+    match outcome.kept() {
+        kept if kept == events => Ok(outcome),
+        kept => Err(format!("{kept} of {events} were answered 2xx: {:?}", outcome.first_refusal)),
+    }
+}
+
+/// Events of 8.6 kB in a closed loop.
+pub fn closed(
+    bench: &Bench,
+    receiver: &Receiver,
+    series: &Series,
+    first: u64,
+    connections: usize,
+    events: u64,
+) -> Outcome {
+    load::run(&Order {
         to: receiver.address(),
         paths: &series.paths,
         library: &bench.stage.library,
         size: Size::Middle,
         first,
-        pace: Pace::Closed { connections: 64 },
+        pace: Pace::Closed { connections },
         until: Until::events(events),
-    });
-    match outcome.kept() {
-        kept if kept == events => Ok(outcome),
-        kept => Err(format!("{kept} of {events} were answered 2xx: {:?}", outcome.first_refusal)),
-    }
+    })
 }

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::answer::fill;
+use super::answer::{closed, fill};
 use super::{Bench, Effort, cost};
 use crate::arrived;
 use crate::bodies::Size;
 use crate::figures::{Figure, Goal};
-use crate::load::{self, Order, Outcome, Pace, Until};
+use crate::load::Outcome;
 use crate::receiver::{self, Kind, NOBODY, Receiver};
 use crate::stage::Series;
 use crate::usage;
@@ -149,15 +149,7 @@ fn restart(bench: &Bench, receiver: &mut Receiver, series: &Series, sent: &mut V
     let first = series.first + sent.iter().map(|outcome| outcome.statuses.len() as u64).sum::<u64>();
     let began = Instant::now();
     receiver.kill();
-    let outcome = load::run(&Order {
-        to: receiver.address(),
-        paths: &series.paths,
-        library: &bench.stage.library,
-        size: Size::Middle,
-        first,
-        pace: Pace::Closed { connections: 1 },
-        until: Until::events(1),
-    });
+    let outcome = closed(bench, receiver, series, first, 1, 1);
     let took = began.elapsed().as_secs_f64();
     let kept = outcome.kept();
     sent.push(outcome);
