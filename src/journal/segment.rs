@@ -171,6 +171,14 @@ impl Footer {
         });
         footer.filter(|footer| footer.begin <= footer.end && footer.end.0 < NUMBER_END)
     }
+
+    /// Whether it belongs to that closing frame of that segment.
+    pub fn is_behind(&self, number: u64, closing_at: u64, header: &FrameHeader) -> bool {
+        header.kind == Kind::Closing
+            && (header.segment, self.number) == (number, number)
+            && self.closing_at == closing_at
+            && self.end == header.first
+    }
 }
 
 /// What ends a segment: the closing frame with its list, and the footer, padded to whole blocks.

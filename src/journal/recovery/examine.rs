@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::frame::{BATCH_RECORDS_MAX, BLOCK_BYTES, FRAME_HEADER_BYTES, Kind};
+use super::super::frame::{BATCH_RECORDS_MAX, BLOCK_BYTES, FOOTER_BYTES, FRAME_HEADER_BYTES, Kind};
 use super::super::quarantine::Damage;
 use super::super::salvage::{self, Salvaged};
-use super::super::segment::{Entry, SEGMENT_HEADER_BYTES, decode_list};
+use super::super::segment::{Entry, Footer, SEGMENT_HEADER_BYTES, decode_list};
 use super::super::storage::File;
 use super::super::walk::{CHUNK_BYTES, HEADER_CHUNK_BYTES, Hole, Piece, Walk};
 use super::super::{JournalId, Position, record};
@@ -40,7 +40,7 @@ pub struct Examined {
     pub end: Position,
     /// Where frames and damage end.
     pub data_end: u64,
-    /// Whether there is a closing frame, and where it ends.
+    /// Where the closing frame ends, if its footer is sound.
     pub closed_at: Option<u64>,
     pub newest_ms: u64,
     pub records: u64,
@@ -90,7 +90,10 @@ pub fn examine(
                     let what = "the list at the end of a segment is broken, its records are not";
                     examined.damaged(Damage { segment: number, bytes: at..end, positions: 0..0, what });
                 }
-                examined.closed_at = Some(end);
+                let footer_at = end - FOOTER_BYTES as u64;
+                let footer = Footer::decode(&walk.bytes(footer_at, FOOTER_BYTES as u64, limit, CHUNK_BYTES)?);
+                let is_sound = footer.is_some_and(|footer| footer.is_behind(number, at, &header));
+                examined.closed_at = is_sound.then_some(end);
                 break;
             }
             Piece::Frame { at, header } => {

@@ -172,13 +172,11 @@ fn read_footer(found: &Found) -> std::io::Result<Option<Footer>> {
     }
     let mut bytes = [0; FOOTER_BYTES];
     read_full_at(found.file.as_ref(), &mut bytes, found.bytes - FOOTER_BYTES as u64)?;
-    let Some(footer) = Footer::decode(&bytes).filter(|footer| footer.number == found.number) else { return Ok(None) };
+    let Some(footer) = Footer::decode(&bytes) else { return Ok(None) };
     let mut bytes = [0; FRAME_HEADER_BYTES];
     read_full_at(found.file.as_ref(), &mut bytes, footer.closing_at)?;
     let names_it = |header: &FrameHeader| {
-        header.kind == Kind::Closing
-            && header.segment == found.number
-            && header.first == footer.end
+        footer.is_behind(found.number, footer.closing_at, header)
             && footer.closing_at.checked_add(header.disk_bytes()) == Some(found.bytes)
             && found.identity().is_none_or(|identity| identity == header.identity)
     };

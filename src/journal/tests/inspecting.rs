@@ -97,3 +97,20 @@ fn a_rotten_footer_is_seen_by_a_look_and_told_by_a_start() {
     assert_eq!(seen.records(), 20);
     assert!(scene.open().recovered.corrupt_bytes > 0);
 }
+
+#[test]
+fn a_rotten_footer_of_a_segment_whose_cut_was_undone_is_told_once_at_the_first_start() {
+    let scene = Scene::new();
+    let mut stepped = scene.open();
+    scene.fill(&mut stepped, 1..41, 9_000);
+    let file = std::fs::OpenOptions::new().write(true).open(scene.path(&segment(1))).unwrap();
+    let cut_bytes = file.metadata().unwrap().len();
+    drop(stepped);
+    file.set_len(64 * KIB).unwrap();
+    rot(&scene.path(&segment(1)), cut_bytes - 20, b"rot");
+    let seen = look(&scene, Depth::Records);
+    assert!(cut_bytes < 64 * KIB && seen.segments[0].damages.len() == 1, "{seen:?}");
+    assert!(scene.open().recovered.corrupt_bytes > 0);
+    assert_eq!(scene.open().recovered.corrupt_bytes, 0);
+    assert_eq!(scene.files("quarantine").len(), 1);
+}
