@@ -4,6 +4,7 @@ Without a cluster the claim is a named volume, and the network is the machine's;
 """
 
 import base64
+import json
 import sys
 
 import yaml
@@ -34,4 +35,5 @@ lifted = {
     "metadata": {"name": "lifted", "labels": template["metadata"]["labels"]},
     "spec": pod,
 }
-print(yaml.safe_dump_all([each for each in documents if each["kind"] == "ConfigMap"] + [lifted]))
+# As JSON, which is YAML: podman's parser takes `1e3` for a number where Python's sees no need to quote it.
+print("\n---\n".join(json.dumps(each) for each in [*(each for each in documents if each["kind"] == "ConfigMap"), lifted]))
