@@ -20,6 +20,9 @@ use super::shared::{SegmentMeta, Shared, lock};
 use super::walk::{CHUNK_BYTES, HEADER_CHUNK_BYTES, Hole, Piece, Walk};
 use super::{JournalId, Position, ReadError, Tag};
 
+/// Read bytes leave the page cache by so many at a time.
+const FORGET_BYTES: u64 = 1 << 20;
+
 /// Reads records in order.
 pub struct Reader {
     shared: Arc<Shared>,
@@ -64,6 +67,8 @@ impl std::fmt::Debug for Record {
 struct Open {
     meta: SegmentMeta,
     walk: Walk,
+    /// What lies before it was read and left the page cache.
+    forgotten_up_to: u64,
 }
 
 impl Open {
@@ -78,6 +83,17 @@ impl Open {
             }
         }
         Ok(())
+    }
+}
+
+impl Open {
+    /// What was read is seldom read again.
+    fn forget_read(&mut self, at_least_bytes: u64) {
+        let read = self.forgotten_up_to..self.walk.at();
+        if read.end - read.start >= at_least_bytes {
+            self.forgotten_up_to = read.end;
+            self.walk.forget_cached(read);
+        }
     }
 }
 
@@ -109,10 +125,14 @@ impl Reader {
             let stepped = open.refresh(&self.shared).and_then(|()| self.step(&mut open));
             let source = match stepped {
                 Ok(true) => {
+                    open.forget_read(FORGET_BYTES);
                     self.open = Some(open);
                     continue;
                 }
-                Ok(false) if open.meta.closed => continue,
+                Ok(false) if open.meta.closed => {
+                    open.forget_read(1);
+                    continue;
+                }
                 Ok(false) => {
                     self.open = Some(open);
                     return Ok(None);
@@ -136,7 +156,7 @@ impl Reader {
             match self.shared.storage.open(&Name::Segment(meta.number).path()) {
                 Ok(file) => {
                     let walk = Walk::new(Arc::from(file), meta.number, meta.identity, meta.begin);
-                    self.open = Some(Open { meta, walk });
+                    self.open = Some(Open { meta, walk, forgotten_up_to: 0 });
                     return Ok(true);
                 }
                 // Dropped between the two calls.

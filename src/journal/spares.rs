@@ -10,6 +10,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::frame::BLOCK_BYTES;
 use super::segment::{FOLDER, Name, SegmentHeader};
 use super::shared::{Shared, lock};
 use super::storage::{File, Storage, write_all_at};
@@ -114,20 +115,40 @@ fn fill(storage: &dyn Storage, header: SegmentHeader) -> io::Result<Box<dyn File
         }
         other => other?,
     };
-    let zeros = vec![0; ZEROS_BYTES.min(header.segment_bytes as usize)];
+    zero(file.as_ref(), header.segment_bytes)?;
+    write_all_at(file.as_ref(), &header.encode(), 0)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// Writes the file full of zeros, around the page cache where that goes: in it they cost more than the records that take
+/// their place.
+fn zero(file: &dyn File, bytes: u64) -> io::Result<()> {
+    let block = BLOCK_BYTES as usize;
+    let buffer = vec![0; ZEROS_BYTES.min(bytes as usize) + block];
+    let zeros = &buffer[buffer.as_ptr().align_offset(block)..][..buffer.len() - block];
+    let mut bypasses = bytes.is_multiple_of(BLOCK_BYTES) && file.bypass_cache(true);
     let mut at = 0;
-    while at < header.segment_bytes {
-        let length = (header.segment_bytes - at).min(zeros.len() as u64) as usize;
-        write_all_at(file.as_ref(), &zeros[..length], at)?;
+    while at < bytes {
+        let length = (bytes - at).min(zeros.len() as u64) as usize;
+        match write_all_at(file, &zeros[..length], at) {
+            // A device with larger blocks.
+            Err(error) if bypasses && error.kind() == io::ErrorKind::InvalidInput => {
+                bypasses = file.bypass_cache(false);
+                continue;
+            }
+            other => other?,
+        }
         at += length as u64;
         if at.is_multiple_of(SYNC_EVERY_BYTES) {
             // In steps, so that a batch's sync never waits behind a whole segment of zeros.
             file.sync_data()?;
         }
     }
-    write_all_at(file.as_ref(), &header.encode(), 0)?;
-    file.sync_all()?;
-    Ok(file)
+    if bypasses {
+        file.bypass_cache(false);
+    }
+    Ok(())
 }
 
 /// Drops published segments, oldest first, until one more fits; whether it does.

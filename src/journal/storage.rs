@@ -8,6 +8,7 @@ mod disk;
 
 use std::any::Any;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 pub use disk::{Claim, Disk};
@@ -57,6 +58,17 @@ pub trait File: Send + Sync {
     fn set_len(&self, bytes: u64) -> io::Result<()>;
     /// The file's length, bytes.
     fn byte_len(&self) -> io::Result<u64>;
+
+    /// Whether writes go around the page cache: what nobody will read again needs no memory, and not the time to copy it
+    /// there. Offsets, lengths and the buffer's address are then multiples of a block. `false`: they do not, as the file
+    /// system has no such writes.
+    fn bypass_cache(&self, _wanted: bool) -> bool {
+        false
+    }
+
+    /// Says that synced bytes need not stay in the page cache: the next ones then take the same warm memory, and a long
+    /// burst does not push out what others have there. Nothing depends on it.
+    fn forget_cached(&self, _bytes: Range<u64>) {}
 }
 
 /// One file in a folder.

@@ -5,6 +5,7 @@
 //! written there is not yet synced).
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -81,6 +82,16 @@ impl Walk {
     /// One past the newest position that any frame so far has named.
     pub fn expected(&self) -> Position {
         self.expected
+    }
+
+    /// Where the next piece begins.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// See [`File::forget_cached`].
+    pub fn forget_cached(&self, bytes: Range<u64>) {
+        self.file.forget_cached(bytes);
     }
 
     /// Length of the file.

@@ -69,6 +69,12 @@ impl Options {
         settings::build::<_, BaseProducer>(&config, DefaultProducerContext).map(drop)
     }
 
+    /// Every property that the producer gets, secrets among them: for a producer that is measured beside it.
+    pub fn producer_properties(&self) -> Result<BTreeMap<String, String>, SettingsError> {
+        let config = settings::producer(self, false)?;
+        Ok(config.config_map().iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
     /// What a record of the largest body takes in a topic: `max.message.bytes` has to be at least this.
     pub fn record_max_bytes(&self) -> usize {
         settings::record_max_bytes(self.body_max_bytes)

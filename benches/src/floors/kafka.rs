@@ -3,6 +3,7 @@
 //! In: brokers, topics, a size, how many. Out: processor time and time until the last one is confirmed. Never happens: a
 //! record that fails and is not told.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -13,23 +14,6 @@ use rdkafka::{ClientConfig, ClientContext};
 
 use super::{Told, own_cpu};
 use crate::bodies::{KINDS, Library, Size};
-
-/// The bridge's own (`src/kafka/settings.rs`), with its limit of 8 MiB for a body.
-const SETTINGS: [(&str, &str); 13] = [
-    ("client.id", "retell-bridge"),
-    ("allow.auto.create.topics", "false"),
-    ("reconnect.backoff.max.ms", "1000"),
-    ("socket.keepalive.enable", "true"),
-    ("acks", "all"),
-    ("enable.idempotence", "true"),
-    ("enable.gapless.guarantee", "true"),
-    ("partitioner", "murmur2_random"),
-    ("message.timeout.ms", "0"),
-    ("compression.type", "lz4"),
-    ("linger.ms", "2"),
-    ("message.max.bytes", "8404992"),
-    ("queue.buffering.max.kbytes", "32768"),
-];
 
 /// Names and lengths of values as in the bridge's records.
 const HEADERS: [(&str, &[u8]); 10] = [
@@ -65,12 +49,7 @@ impl ProducerContext for Failed {
 pub fn produce(brokers: &str, prefix: &str, size: Size, first: u64, count: u64) -> Result<Told, KafkaError> {
     let library = Library::new("key_made_up");
     let topics = KINDS.map(|kind| format!("{prefix}{kind}"));
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers);
-    for (name, value) in SETTINGS {
-        config.set(name, value);
-    }
-    let producer: BaseProducer<Failed> = config.create_with_context(Failed::default())?;
+    let producer: BaseProducer<Failed> = as_the_bridges(brokers).create_with_context(Failed::default())?;
     producer.client().fetch_metadata(Some(&topics[0]), Duration::from_secs(10))?;
     let (cpu, began) = (own_cpu(), Instant::now());
     let mut body = Vec::new();
@@ -88,6 +67,17 @@ pub fn produce(brokers: &str, prefix: &str, size: Size, first: u64, count: u64) 
     let told =
         Told { events: count, cpu_us: (own_cpu() - cpu).as_secs_f64() * 1e6, seconds: began.elapsed().as_secs_f64() };
     failed.map_or(Ok(told), Err)
+}
+
+/// The bridge's own settings, with its limit of 8 MiB for a body.
+fn as_the_bridges(brokers: &str) -> ClientConfig {
+    let options = retell_bridge::kafka::Options {
+        brokers: brokers.to_owned(),
+        properties: BTreeMap::new(),
+        properties_files: BTreeMap::new(),
+        body_max_bytes: 8 << 20,
+    };
+    ClientConfig::from_iter(options.producer_properties().expect("no property is given that could be wrong"))
 }
 
 fn send(producer: &BaseProducer<Failed>, topic: &str, key: &str, body: &[u8]) -> Result<(), KafkaError> {

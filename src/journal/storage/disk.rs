@@ -6,10 +6,14 @@
 use std::any::Any;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, FlockOperation, access, flock, statfs, statvfs};
+use rustix::fs::{
+    Access, Advice, FlockOperation, OFlags, access, fadvise, fcntl_getfl, fcntl_setfl, flock, statfs, statvfs,
+};
 
 use super::{Entry, File, Storage};
 
@@ -175,6 +179,19 @@ impl File for DiskFile {
     fn byte_len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
+
+    fn bypass_cache(&self, wanted: bool) -> bool {
+        let set = fcntl_getfl(&self.0).and_then(|mut flags| {
+            flags.set(OFlags::DIRECT, wanted);
+            fcntl_setfl(&self.0, flags)
+        });
+        set.is_ok() && wanted
+    }
+
+    fn forget_cached(&self, bytes: Range<u64>) {
+        // Advice: a file system that does not take it keeps the bytes where they are.
+        let _ = fadvise(&self.0, bytes.start, NonZeroU64::new(bytes.end - bytes.start), Advice::DontNeed);
+    }
 }
 
 #[cfg(test)]
@@ -200,6 +217,24 @@ mod tests {
         assert_eq!((mode("data/journal"), mode("data/journal/a")), (0o700, 0o600));
         assert_eq!(disk.list(Path::new("journal")).unwrap(), vec![Entry { name: "a".into(), bytes: 8 }]);
         assert!(disk.free_bytes().unwrap() > 0);
+    }
+
+    #[test]
+    fn what_was_written_around_the_cache_is_read_through_it_and_outlives_its_advice() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::new(folder.path()).unwrap();
+        let file = disk.create(Path::new("a")).unwrap();
+        let buffer = vec![7; 3 * 4096];
+        let aligned = &buffer[buffer.as_ptr().align_offset(4096)..][..2 * 4096];
+        file.bypass_cache(true);
+        write_all_at(file.as_ref(), aligned, 0).unwrap();
+        assert!(!file.bypass_cache(false));
+        write_all_at(file.as_ref(), b"unaligned", 4095).unwrap();
+        file.sync_data().unwrap();
+        file.forget_cached(0..8192);
+        let mut read = [0; 8192];
+        assert_eq!(read_full_at(file.as_ref(), &mut read, 0).unwrap(), 8192);
+        assert_eq!((&read[4094..4105], read[8191]), (&b"\x07unaligned\x07"[..], 7));
     }
 
     #[test]
