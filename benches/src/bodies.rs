@@ -6,6 +6,8 @@
 //!
 //! Never happens: two events of one series with equal bodies; a number, a name or a key of somebody real.
 
+use std::sync::OnceLock;
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -15,11 +17,17 @@ use crate::random::Random;
 pub const KINDS: [&str; 3] = ["call_started", "call_ended", "call_analyzed"];
 /// What follows a template: the number as 16 hex digits, and the end of three objects.
 pub const TAIL_BYTES: usize = 16 + TAIL_END.len();
+const KEY_BYTES: usize = 32;
 const TAIL_END: &[u8] = br#""}}}"#;
-/// Calls that a series speaks of; each is a key.
-const CALLS: usize = 48;
-/// Large ones cost memory: fewer calls have one.
-const HUGE_CALLS: usize = 8;
+/// Calls that a series speaks of, each a key; of each size more than can be on their way to Kafka at once, as with a
+/// sender whose calls are each their own.
+const CALLS: [usize; 4] = [16_384, 4_096, 1_024, 32];
+/// What is said in them; more of the small ones, or a compressor would meet them again within its window.
+const TEXTS: [usize; 4] = [512, 48, 48, 8];
+/// Bytes of a body. The huge ones are of this and up to twice as long.
+const BODY_BYTES: [usize; 4] = [600, 8_600, 53_000, 500_000];
+/// Index into [`KINDS`].
+const KIND: [usize; 4] = [0, 1, 2, 2];
 /// 34 small, 33 middle, 32 large, 1 huge in a hundred.
 const MIX: [usize; 3] = [34, 34 + 33, 34 + 33 + 32];
 
@@ -121,68 +129,105 @@ fn hex(bytes: &[u8], digits: &mut [u8]) {
     }
 }
 
-/// All templates of one API key.
+/// All templates of one API key, small, middle, large and huge.
 pub struct Library {
-    plain: [Vec<Template>; 3],
-    huge: Vec<Template>,
+    texts: [Vec<Text>; 4],
+    /// Made where they are first wanted.
+    templates: [Vec<OnceLock<Template>>; 4],
+    mac: Hmac<Sha256>,
 }
 
 impl Library {
     /// The same for the same key.
     pub fn new(api_key: &str) -> Library {
         let mut random = Random::new(7);
-        let mut make = |kind: usize, bytes: usize, call: usize| template(api_key, kind, bytes, call, &mut random);
-        let plain = [(0, 600), (1, 8_600), (2, 53_000)]
-            .map(|(kind, bytes)| (0..CALLS).map(|call| make(kind, bytes, call)).collect());
-        let step = 500_000 / HUGE_CALLS;
-        let huge = (0..HUGE_CALLS).map(|call| make(2, 500_000 + step * call, call)).collect();
-        Library { plain, huge }
+        let texts = [0, 1, 2, 3].map(|size| {
+            let bytes = |at: usize| BODY_BYTES[size] + if size == 3 { BODY_BYTES[3] / TEXTS[3] * at } else { 0 };
+            (0..TEXTS[size]).map(|at| text(KIND[size], bytes(at), &mut random)).collect()
+        });
+        let templates = CALLS.map(|calls| std::iter::repeat_with(OnceLock::new).take(calls).collect());
+        let mac = Hmac::<Sha256>::new_from_slice(api_key.as_bytes()).expect("HMAC takes a key of any length");
+        Library { texts, templates, mac }
     }
 
     /// The template of event `number` in a round of `size`.
     pub fn of(&self, size: Size, number: u64) -> &Template {
         let turn = number as usize;
-        let plain = |at: usize| &self.plain[at][turn % CALLS];
         match size {
-            Size::Small => plain(0),
-            Size::Middle => plain(1),
-            Size::Large => plain(2),
+            Size::Small => self.template(0, turn),
+            Size::Middle => self.template(1, turn),
+            Size::Large => self.template(2, turn),
             Size::Mix => {
                 // Scattered, so that no size follows another by rule; each hundred numbers still hold the mix.
                 match (turn * 61 + turn / 100 * 37) % 100 {
-                    share if share < MIX[0] => plain(0),
-                    share if share < MIX[1] => plain(1),
-                    share if share < MIX[2] => plain(2),
-                    _ => &self.huge[turn / 100 % HUGE_CALLS],
+                    share if share < MIX[0] => self.template(0, turn),
+                    share if share < MIX[1] => self.template(1, turn),
+                    share if share < MIX[2] => self.template(2, turn),
+                    _ => self.template(3, turn / 100),
                 }
             }
         }
     }
 
+    fn template(&self, size: usize, turn: usize) -> &Template {
+        let call = turn % CALLS[size];
+        self.templates[size][call].get_or_init(|| {
+            let key = format!("call_{:027x}", 0x5eed_0000_u64 + call as u64);
+            let Text { before_key, behind_key } = &self.texts[size][call % TEXTS[size]];
+            let head = [before_key, key.as_bytes(), behind_key].concat();
+            let mut mac = self.mac.clone();
+            mac.update(&head);
+            Template { kind: KIND[size], key, head, mac }
+        })
+    }
+
     /// Mean length of a body, bytes.
     pub fn mean_bytes(&self, size: Size) -> f64 {
-        let numbers = 0..100 * (CALLS * HUGE_CALLS) as u64;
-        let count = numbers.end as f64;
-        numbers.map(|number| self.of(size, number).body_bytes() as f64).sum::<f64>() / count
+        // As often as each has its turn in a hundred.
+        let shares = match size {
+            Size::Small => [100, 0, 0, 0],
+            Size::Middle => [0, 100, 0, 0],
+            Size::Large => [0, 0, 100, 0],
+            Size::Mix => [MIX[0], MIX[1] - MIX[0], MIX[2] - MIX[1], 100 - MIX[2]],
+        };
+        let mean = |texts: &[Text]| texts.iter().map(Text::body_bytes).sum::<usize>() as f64 / texts.len() as f64;
+        shares.iter().zip(&self.texts).map(|(share, texts)| *share as f64 / 100.0 * mean(texts)).sum()
+    }
+}
+
+/// A body without its key and its number.
+struct Text {
+    before_key: Vec<u8>,
+    behind_key: Vec<u8>,
+}
+
+impl Text {
+    fn body_bytes(&self) -> usize {
+        self.before_key.len() + KEY_BYTES + self.behind_key.len() + TAIL_BYTES
     }
 }
 
 /// A body as Retell writes it: `event` first, `call_id` early, the transcript as text and again turn by turn with its words
 /// and their times.
-fn template(api_key: &str, kind: usize, bytes: usize, call: usize, random: &mut Random) -> Template {
-    let key = format!("call_{:027x}", 0x5eed_0000_u64 + call as u64);
-    let mut text = format!(
+fn text(kind: usize, bytes: usize, random: &mut Random) -> Text {
+    let before_key = format!(
         concat!(
             r#"{{"event":"{kind}","call":{{"call_type":"phone_call","from_number":"+12135550100","#,
-            r#""to_number":"+12135550101","direction":"inbound","call_id":"{key}","agent_id":"agent_{agent:016x}","#,
-            r#""agent_version":3,"call_status":"ended","start_timestamp":{start},"end_timestamp":{end},"#,
-            r#""disconnection_reason":"user_hangup","metadata":{{}},"transcript_object":["#
+            r#""to_number":"+12135550101","direction":"inbound","call_id":""#
         ),
         kind = KINDS[kind],
-        key = key,
+    );
+    let bytes = bytes - before_key.len() - KEY_BYTES;
+    let start = 1_795_276_800_000 + random.below(1_000_000);
+    let mut text = format!(
+        concat!(
+            r#"","agent_id":"agent_{agent:016x}","agent_version":3,"call_status":"ended","#,
+            r#""start_timestamp":{start},"end_timestamp":{end},"disconnection_reason":"user_hangup","metadata":{{}},"#,
+            r#""transcript_object":["#
+        ),
         agent = random.next(),
-        start = 1_795_276_800_000_u64 + call as u64,
-        end = 1_795_276_830_000_u64 + call as u64,
+        start = start,
+        end = start + 30_000,
     );
     let mut spoken = String::new();
     let mut second = 0.0;
@@ -203,10 +248,7 @@ fn template(api_key: &str, kind: usize, bytes: usize, call: usize, random: &mut 
     spoken.truncate(bytes.saturating_sub(text.len() + 110));
     text.push_str(&spoken);
     text.push_str(r#"","call_cost":{"combined_cost":0.10,"total_duration_seconds":30,"turn":""#);
-    let head = text.into_bytes();
-    let mut mac = Hmac::<Sha256>::new_from_slice(api_key.as_bytes()).expect("HMAC takes a key of any length");
-    mac.update(&head);
-    Template { kind, key, head, mac }
+    Text { before_key: before_key.into_bytes(), behind_key: text.into_bytes() }
 }
 
 /// One turn of a talk as JSON, and as a line of text.
@@ -258,7 +300,8 @@ mod tests {
 
     #[test]
     fn a_signature_is_the_one_that_the_bridge_checks() {
-        let template = &library().plain[1][3];
+        let library = library();
+        let template = library.of(Size::Middle, 3);
         let (tail, clock) = (template.tail(9), 1_795_276_800_000_u64);
         let digest = template.digest(&tail, &clock.to_string());
         let told = format!("v={clock},d={}", std::str::from_utf8(&digest).expect("hex digits are ASCII"));
