@@ -118,8 +118,7 @@ def main():
     # An offset that Kafka does not take is no loss: its record comes again, and `seen` knows it.
     consumer = Consumer(KAFKA | {"group.id": GROUP, "auto.offset.reset": "earliest", "enable.auto.commit": False,
         "session.timeout.ms": 15_000,  # so long a killed consumer keeps its partitions from the next
-        "on_commit": lambda error, _: error and log(f"offset not kept: {error.name()}"),
-        "error_cb": lambda error: log(f"Kafka: {error.name()}")})
+        "on_commit": lambda error, _: error and log(f"offset not kept: {error.name()}")})
     consumer.subscribe(TOPICS, on_assign=lambda _, given: given and ready())
     while not signals:
         message = consumer.poll(0.5) if message is None else message  # (a message without a value is falsy)
@@ -146,4 +145,4 @@ def main():
                 time.sleep(0.1)
     consumer.close()  # waits for the commits on their way, and leaves the group
 
-main()
+if __name__ == "__main__": main()
