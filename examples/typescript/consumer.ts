@@ -9,8 +9,7 @@ import type { CallResponse } from 'retell-sdk/resources/call'
 
 const { KAFKA_BROKERS = 'localhost:9092', KAFKA_GROUP = 'retell-typescript', FOLDER = 'retell' } = process.env
 const { TOPICS = 'retell.call_started,retell.call_ended,retell.call_analyzed' } = process.env
-// REPLAY: a run id printed by `retell-bridge replay`, whose records are taken once more.
-const { DEAD_LETTERS = `retell.${KAFKA_GROUP}.dead`, RETELL_API_KEYS: KEYS, REPLAY } = process.env
+const { DEAD_LETTERS = `retell.${KAFKA_GROUP}.dead`, RETELL_API_KEYS: KEYS, REPLAY } = process.env // a replay's run id
 const KAFKA = { clientId: KAFKA_GROUP, bootstrapBrokers: KAFKA_BROKERS.split(',') } // tls and sasl belong here
 const [NAMES, TEXTS] = [{ headerKey: stringSerializer }, { headerKey: stringDeserializer }] // of headers
 const REMEMBER_S = 7 * 24 * 3600 // longer than bridge, topic or group can go back, and than any replay not named above
@@ -37,15 +36,14 @@ export function verify(value: Buffer, signature: string, ceTime: string, keys: s
 // The event, or why no second try can help this record. Pure: whatever fails in here is the record's own fault.
 function read(value: Buffer, headers: Map<string, Buffer>): Event | string {
   const header = (name: string) => headers.get(name)?.toString() ?? ''
-  const [id, at] = [header('ce_id'), header('ce_time')]
-  if (!id) return 'no_ce_id'
+  if (!header('ce_id')) return 'no_ce_id'
   try {
-    if (KEYS && !verify(value, header('retell_signature'), at, KEYS.split(','))) return 'signature'
+    if (KEYS && !verify(value, header('retell_signature'), header('ce_time'), KEYS.split(','))) return 'signature'
     const body = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(value))
     const call: CallResponse = body.call ?? body.data // `data`: its older name
     if (!(text(body.event) && text(call.call_id))) return 'unreadable'
     const [position, replay] = [BigInt(header('retell_position')), header('retell_origin') === `replay:${REPLAY}`]
-    return { id, at, position, replay, type: body.event, call }
+    return { id: header('ce_id'), at: header('ce_time'), position, replay, type: body.event, call }
   } catch { return 'unreadable' }
 }
 
@@ -116,13 +114,16 @@ async function take({ topic, partition, offset, key, value, headers }: Message<B
 }
 
 async function consume(consumer: Consumer<Buffer, Buffer, string, Buffer>) {
+  const first = await consumer.listOffsets({ topics: TOPICS.split(','), timestamp: -2n }) // what retention has left
   const stream = await consumer.consume({ topics: TOPICS.split(','), mode: 'committed', fallbackMode: 'earliest',
     autocommit: false, maxWaitTime: 500, highWaterMark: 64 }) // 64 records in memory: they can have 8 MiB each
+  // What is committed but no longer there, the client would ask for again and again.
+  const skip = (at: string, to: bigint) => stream.offsetsToFetch.get(at)! < to && stream.offsetsToFetch.set(at, to)
+  stream.on('offsets', () => first.forEach((all, topic) => all.forEach((offset, n) => skip(`${topic}:${n}`, offset))))
   consumer.on('error', error => stream.destroy(error))
   stop.signal.addEventListener('abort', () => stream.close())
   // Per partition the commit that is due last: it waits for the one before it, and for its record's recording.
-  const commits = new Map<string, Promise<boolean>>()
-  const fetches = new Set<Promise<boolean>>()
+  const [commits, fetches] = [new Map<string, Promise<boolean>>(), new Set<Promise<boolean>>()]
   for await (const message of stream) {
     const [event, place, { commit }] = [await take(message), `${message.topic} ${message.partition}`, message]
     if (event === undefined) break
@@ -143,7 +144,6 @@ while (!stop.signal.aborted) {
   const consumer = new Consumer({ ...KAFKA, groupId: KAFKA_GROUP, sessionTimeout: 15_000, deserializers: TEXTS })
   consumer.on('consumer:group:join', () => consumer.assignments?.length && ready())
   // Where Kafka fails for longer than the client tries, it begins anew, from the offsets committed.
-  await consume(consumer).finally(() => consumer.close(true)).catch(error => log('Kafka:', error))
-  await pause(1000)
+  await consume(consumer).finally(() => consumer.close(true)).catch(error => (log('Kafka:', error), pause(1000)))
 }
 await producer.close()
