@@ -55,7 +55,9 @@ func main() {
 	}
 	for stop.Err() == nil {
 		fetches := kafka.PollRecords(stop, 500)
-		fetches.EachError(func(topic string, _ int32, err error) { log.Println("cannot read:", topic, err) })
+		if err := fetches.Err(); err != nil && stop.Err() == nil {
+			log.Println("cannot read:", err)
+		}
 		for backoff := time.Second / 2; ; backoff = min(2*backoff, 30*time.Second) {
 			err := take(db, kafka, fetches.Records())
 			kafka.AllowRebalance()

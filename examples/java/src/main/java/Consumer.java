@@ -70,11 +70,11 @@ public final class Consumer {
 
     /** A batch in one transaction, then its dead letters, confirmed. Only then may its offsets be committed. */
     static void take(ConsumerRecords<byte[], byte[]> batch, Producer<byte[], byte[]> producer) throws Exception {
-        if (db == null || db.isClosed()) {   // IMMEDIATE: a transaction waits for the lock where it begins, not in its middle
+        if (db == null || db.isClosed()) {   // IMMEDIATE: a transaction waits for the lock where it begins and not in its middle
             db = DriverManager.getConnection("jdbc:sqlite:" + DATABASE + "?journal_mode=WAL&busy_timeout=5000&transaction_mode=IMMEDIATE");
             try (var s = db.createStatement()) { s.executeUpdate(TABLES); }
-            db.setAutoCommit(false);
         }
+        db.setAutoCommit(false);   // begins here; after commit() this driver would begin the next one at once, and hold the lock
         var dead = new ArrayList<ProducerRecord<byte[], byte[]>>();
         for (var r : batch) {
             var reason = handle(r);
@@ -85,7 +85,7 @@ public final class Consumer {
         // How long to remember: longer than this consumer can fall behind or be set back (the topics' retention), and than any
         // replay that REPLAY does not announce reaches back. What comes again later than that counts as new.
         if (Math.random() < 0.001) update("DELETE FROM seen WHERE seen_at < unixepoch() - 7 * 24 * 3600");
-        db.commit();
+        db.setAutoCommit(true);    // commits
         for (var sent : dead.stream().map(producer::send).toList()) sent.get();
     }
 
