@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
-	"math/rand/v2"
 	"os"
 	"os/signal"
 	"regexp"
@@ -25,12 +24,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-var (
-	group        = env("KAFKA_GROUP", "retell-go")
-	deadLetters  = env("DEAD_LETTERS", "retell."+group+".dead")
-	replay, keys = env("REPLAY", ""), env("RETELL_API_KEYS", "")
-	signature    = regexp.MustCompile(`^v=([0-9]{1,18}),d=([0-9a-f]{64})$`)
-)
+var group, replay, keys = env("KAFKA_GROUP", "retell-go"), env("REPLAY", ""), env("RETELL_API_KEYS", "")
+var deadLetters = env("DEAD_LETTERS", "retell."+group+".dead")
+var signature = regexp.MustCompile("^v=([0-9]{1,18}),d=([0-9a-f]{64})$")
 
 func main() {
 	stop, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -58,7 +54,7 @@ func main() {
 		if err := fetches.Err(); err != nil && stop.Err() == nil {
 			log.Println("cannot read:", err)
 		}
-		for backoff := time.Second / 2; ; backoff = min(2*backoff, 30*time.Second) {
+		for backoff := time.Second / 2; len(fetches.Records()) > 0; backoff = min(2*backoff, 30*time.Second) {
 			err := take(db, kafka, fetches.Records())
 			kafka.AllowRebalance()
 			if err == nil || stop.Err() != nil {
@@ -71,27 +67,23 @@ func main() {
 			case <-time.After(backoff):
 			}
 		}
+		kafka.AllowRebalance()
 	}
 	kafka.CloseAllowingRebalance() // leaves the group
 }
 
 // A batch in one transaction, then its dead letters, confirmed. Only then are its offsets committed.
 func take(db *sql.DB, kafka *kgo.Client, batch []*kgo.Record) error {
-	if len(batch) == 0 {
-		return nil
-	}
 	tx := begin(db)
 	var dead []*kgo.Record
 	for _, r := range batch {
 		if reason := handle(tx, r); reason != "" {
 			log.Printf("%s-%d@%d to %s: %s", r.Topic, r.Partition, r.Offset, deadLetters, reason)
-			headers := append(slices.Clone(r.Headers), kgo.RecordHeader{Key: "reason", Value: []byte(reason)})
+			headers := append(r.Headers, kgo.RecordHeader{Key: "reason", Value: []byte(reason)})
 			dead = append(dead, &kgo.Record{Topic: deadLetters, Key: r.Key, Value: r.Value, Headers: headers})
 		}
 	}
-	if rand.IntN(1000) == 0 {
-		tx.forget()
-	}
+	tx.forget()
 	if err := tx.end(); err != nil {
 		return err
 	}
@@ -124,11 +116,7 @@ func handle(tx *transaction, r *kgo.Record) string {
 	case err != nil, !utf8.Valid(r.Value), e.Event == "", e.Call == nil, e.Call.ID == "":
 		return "unreadable"
 	}
-	var run any // NULL for all but the replay that was announced
-	if replay != "" && header(r, "retell_origin") == "replay:"+replay {
-		run = replay
-	}
-	tx.save(e.Call, e.Event, id, at, header(r, "retell_position"), run)
+	tx.save(e.Call, e.Event, id, at, header(r, "retell_position"), header(r, "retell_origin"))
 	return ""
 }
 
@@ -148,13 +136,12 @@ func verify(raw []byte, sent, at string, keys []string) bool {
 	})
 }
 
-func header(r *kgo.Record, name string) (value string) {
-	for _, h := range r.Headers {
-		if h.Key == name {
-			value = string(h.Value)
-		}
+func header(r *kgo.Record, name string) string {
+	i := slices.IndexFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == name })
+	if i < 0 {
+		return ""
 	}
-	return value
+	return string(r.Headers[i].Value)
 }
 
 func env(name, otherwise string) string { return cmp.Or(os.Getenv(name), otherwise) }

@@ -3,28 +3,16 @@ package main
 
 import (
 	"database/sql"
+	_ "embed"
+	"math/rand/v2"
+	"strings"
 
 	_ "modernc.org/sqlite"
 )
 
-const tables = `
-CREATE TABLE IF NOT EXISTS calls(call_id TEXT PRIMARY KEY, agent_id TEXT, started_ms BIGINT, ended_ms BIGINT, reason TEXT, transcript TEXT,
-  summary TEXT, analyses INTEGER NOT NULL DEFAULT 0, analyzed_at TEXT, analyzed_position TEXT, events INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS seen(ce_id TEXT PRIMARY KEY, seen_at BIGINT NOT NULL, replay TEXT)`
-
-// Events come late, out of order, or never. Each one fills what is still empty.
-const fill = `
-INSERT INTO calls(call_id, agent_id, started_ms, ended_ms, reason, transcript, events, analyses)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET agent_id = coalesce(agent_id, ?2), started_ms = coalesce(started_ms, ?3),
-  ended_ms = coalesce(ended_ms, ?4), reason = coalesce(reason, ?5), transcript = coalesce(transcript, ?6),
-  events = events + ?7, analyses = analyses + ?8`
-
-// And call_ended replaces what is there, as long as there is no analysis; call_analyzed does where it is the newest: an
-// analysis can be run again, and the last one stays. (call_ended has no ?9 to ?11.)
-const replace = `
-UPDATE calls SET agent_id = coalesce(?2, agent_id), started_ms = coalesce(?3, started_ms), ended_ms = coalesce(?4, ended_ms),
-  reason = coalesce(?5, reason), transcript = coalesce(?6, transcript), summary = ?9, analyzed_at = ?10, analyzed_position = ?11
-WHERE call_id = ?1 AND (analyzed_at IS NULL OR (analyzed_at, CAST(analyzed_position AS INTEGER)) <= (?10, CAST(?11 AS INTEGER)))`
+//go:embed store.sql
+var file string
+var statements = strings.Split(file, ";\n\n") // the tables, an event that fills, an event that replaces
 
 // What is used of an event. A field of another type than this is as if it were not there.
 type event struct {
@@ -54,7 +42,7 @@ type transaction struct {
 func begin(db *sql.DB) *transaction {
 	tx, err := db.Begin()
 	t := &transaction{tx, err}
-	t.exec(tables)
+	t.exec(statements[0])
 	return t
 }
 
@@ -82,27 +70,34 @@ func (t *transaction) end() error {
 }
 
 // Takes an event into the row of its call, once for each id; and once more for each run of a replay that was announced.
-func (t *transaction) save(c *call, kind, id, at, position string, run any) {
+func (t *transaction) save(c *call, kind, id, at, position, origin string) {
+	var run any // NULL for all but the replay that was announced
+	if replay != "" && origin == "replay:"+replay {
+		run = replay
+	}
 	first := t.exec("INSERT INTO seen VALUES (?1, unixepoch(), ?2) ON CONFLICT DO NOTHING", id, run)
 	again := run != nil && t.exec("UPDATE seen SET seen_at = unixepoch(), replay = ?2 WHERE ce_id = ?1 AND replay IS NOT ?2", id, run)
 	if !first && !again {
 		return
 	}
 	said := []any{c.ID, c.Agent, c.Started, nil, nil, nil, first, false, nil, nil, nil}
-	if kind == "call_ended" || kind == "call_analyzed" {
+	over := kind == "call_ended" || kind == "call_analyzed"
+	if over {
 		said[3], said[4], said[5] = c.Ended, c.Reason, c.Transcript
 	}
 	if kind == "call_analyzed" {
 		said[7], said[8], said[9], said[10] = first, c.Analysis.Summary, at, position
 	}
-	t.exec(fill, said...)
-	if kind == "call_ended" || kind == "call_analyzed" {
-		t.exec(replace, said...)
+	t.exec(statements[1], said...)
+	if over {
+		t.exec(statements[2], said...)
 	}
 }
 
-// How long to remember: longer than this consumer can fall behind or be set back (the topics' retention), and than any
+// Now and then. How long to remember: longer than this consumer can fall behind or be set back (the topics' retention), and than any
 // replay that REPLAY does not announce reaches back. What comes again later than that counts as new.
 func (t *transaction) forget() {
-	t.exec("DELETE FROM seen WHERE seen_at < unixepoch() - 7 * 24 * 3600")
+	if rand.IntN(1000) == 0 {
+		t.exec("DELETE FROM seen WHERE seen_at < unixepoch() - 7 * 24 * 3600")
+	}
 }

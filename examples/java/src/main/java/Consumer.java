@@ -15,27 +15,11 @@ public final class Consumer {
         DEAD_LETTERS = env("DEAD_LETTERS", "retell." + GROUP + ".dead"), DATABASE = env("DATABASE", "calls.db"),
         CUSTOMERS = env("CUSTOMERS", ""), REPLAY = env("REPLAY", ""), KEYS = env("RETELL_API_KEYS", "");
     static final ObjectMapper JSON = new ObjectMapper().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
-    static final String TABLES = """
-        CREATE TABLE IF NOT EXISTS calls(call_id TEXT PRIMARY KEY, agent_id TEXT, started_ms BIGINT, ended_ms BIGINT, reason TEXT, transcript TEXT,
-          summary TEXT, analyses INTEGER NOT NULL DEFAULT 0, analyzed_at TEXT, analyzed_position TEXT, events INTEGER NOT NULL DEFAULT 0);
-        CREATE TABLE IF NOT EXISTS seen(ce_id TEXT PRIMARY KEY, seen_at BIGINT NOT NULL, replay TEXT);
-        CREATE TABLE IF NOT EXISTS customers(call_id TEXT PRIMARY KEY, customer TEXT, partition INTEGER);
-        CREATE TABLE IF NOT EXISTS call_partitions(call_id TEXT PRIMARY KEY, partition INTEGER)""";
-    // Events come late, out of order, or never. Each one fills what is still empty.
-    static final String FILL = """
-        INSERT INTO calls(call_id, agent_id, started_ms, ended_ms, reason, transcript, events, analyses)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET agent_id = coalesce(agent_id, ?2), started_ms = coalesce(started_ms, ?3),
-          ended_ms = coalesce(ended_ms, ?4), reason = coalesce(reason, ?5), transcript = coalesce(transcript, ?6),
-          events = events + ?7, analyses = analyses + ?8""";
-    // And call_ended replaces what is there, as long as there is no analysis; call_analyzed does where it is the newest: an
-    // analysis can be run again, and the last one stays. (call_ended has no ?9 to ?11.)
-    static final String REPLACE = """
-        UPDATE calls SET agent_id = coalesce(?2, agent_id), started_ms = coalesce(?3, started_ms), ended_ms = coalesce(?4, ended_ms),
-          reason = coalesce(?5, reason), transcript = coalesce(?6, transcript), summary = ?9, analyzed_at = ?10, analyzed_position = ?11
-        WHERE call_id = ?1 AND (analyzed_at IS NULL OR (analyzed_at, CAST(analyzed_position AS INTEGER)) <= (?10, CAST(?11 AS INTEGER)))""";
+    static String[] sql;   // of store.sql: the tables, an event that fills, an event that replaces
     static Connection db;
 
     public static void main(String[] args) throws Exception {
+        try (var file = Consumer.class.getResourceAsStream("store.sql")) { sql = new String(file.readAllBytes(), UTF_8).split(";\n\n"); }
         var stop = new CountDownLatch(1);   // not by a shutdown hook: after one a JVM exits with 143
         for (var s : List.of("TERM", "INT")) sun.misc.Signal.handle(new sun.misc.Signal(s), signal -> stop.countDown());
         // Range: one consumer gets the same partition of every topic, and with it all that there is of a call. Dead letters may be
@@ -46,7 +30,8 @@ public final class Consumer {
             "request.timeout.ms", 5000, "delivery.timeout.ms", 8000);
         try (var consumer = new KafkaConsumer<>(reading, new ByteArrayDeserializer(), new ByteArrayDeserializer());
              var producer = new KafkaProducer<>(writing, new ByteArraySerializer(), new ByteArraySerializer())) {
-            consumer.subscribe(List.of((env("TOPICS", "retell.call_started,retell.call_ended,retell.call_analyzed") + "," + CUSTOMERS).split(",")));
+            var topics = env("TOPICS", "retell.call_started,retell.call_ended,retell.call_analyzed") + "," + CUSTOMERS;
+            consumer.subscribe(List.of(topics.split(",")));
             boolean ready = false;
             for (long backoff = 500; stop.getCount() > 0; ) {
                 var batch = consumer.poll(Duration.ofMillis(500));
@@ -72,7 +57,7 @@ public final class Consumer {
     static void take(ConsumerRecords<byte[], byte[]> batch, Producer<byte[], byte[]> producer) throws Exception {
         if (db == null || db.isClosed()) {   // IMMEDIATE: a transaction waits for the lock where it begins and not in its middle
             db = DriverManager.getConnection("jdbc:sqlite:" + DATABASE + "?journal_mode=WAL&busy_timeout=5000&transaction_mode=IMMEDIATE");
-            try (var s = db.createStatement()) { s.executeUpdate(TABLES); }
+            try (var s = db.createStatement()) { s.executeUpdate(sql[0]); }
         }
         db.setAutoCommit(false);   // begins here; after commit() this driver would begin the next one at once, and hold the lock
         var dead = new ArrayList<ProducerRecord<byte[], byte[]>>();
@@ -109,11 +94,11 @@ public final class Consumer {
             return null;
         boolean analyzed = type.equals("call_analyzed"), over = analyzed || type.equals("call_ended");
         JsonNode none = JSON.missingNode(), end = over ? call : none, analysis = analyzed ? call.path("call_analysis") : none;
-        Object[] said = { callId, text(call, "agent_id"), number(call, "start_timestamp"), number(end, "end_timestamp"), text(end, "disconnection_reason"),
-            text(end, "transcript"), first, analyzed ? first : 0, text(analysis, "call_summary"), analyzed ? time : null,
-            analyzed ? header(r, "retell_position") : null };
-        update(FILL, said);
-        if (over) update(REPLACE, said);
+        Object[] said = { callId, text(call, "agent_id"), number(call, "start_timestamp"), number(end, "end_timestamp"),
+            text(end, "disconnection_reason"), text(end, "transcript"), first, analyzed ? first : 0,
+            text(analysis, "call_summary"), analyzed ? time : null, analyzed ? header(r, "retell_position") : null };
+        update(sql[1], said);
+        if (over) update(sql[2], said);
         if (!CUSTOMERS.isEmpty()) update("INSERT OR REPLACE INTO call_partitions VALUES (?1, ?2)", callId, r.partition());
         return null;
     }
