@@ -1,5 +1,5 @@
-//! Posts each record of retell-bridge's topics to a webhook handler that you already have: byte for byte, signed, and for
-//! each call in order. Settings: README.md. This file reads and commits, `post.rs` posts.
+//! Posts each record of retell-bridge's topics to a webhook handler that you already have: byte for byte, signed, and in
+//! order per key. Settings: README.md. This file reads and commits, `post.rs` posts.
 
 mod post;
 
@@ -12,8 +12,9 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::message::OwnedMessage;
 use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{interval, timeout};
 
 /// Records that were read and are not done, whether they are posted, wait for another try or for the one before them:
 /// bounds the memory, and how many records the handler may see again after a kill.
@@ -27,7 +28,6 @@ const STOPPING: u64 = u64::MAX;
 async fn main() {
     let group = env("KAFKA_GROUP", "retell-forward");
     let topics = env("TOPICS", "retell.call_started,retell.call_ended,retell.call_analyzed");
-    let progress = Progress { partitions: Mutex::default(), epoch: watch::Sender::new(0) };
     let consumer: StreamConsumer<Progress> = ClientConfig::new()
         .set("bootstrap.servers", env("KAFKA_BROKERS", "localhost:9092"))
         .set("group.id", &group)
@@ -35,72 +35,60 @@ async fn main() {
         .set("enable.auto.commit", "false")
         // One forwarder gets the same partition of every topic, and with it all events of a call.
         .set("partition.assignment.strategy", "range")
-        .create_with_context(progress)
+        .create_with_context(Progress { partitions: Mutex::default(), epoch: watch::Sender::new(0) })
         .expect("settings of Kafka");
     consumer.subscribe(&topics.split(',').collect::<Vec<_>>()).expect("topics");
-    let handler = Arc::new(Handler::from_env(&group));
-    let progress = consumer.context().clone();
+    let (handler, progress) = (Arc::new(Handler::from_env(&group)), consumer.context().clone());
 
     let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
     let mut interrupt = signal(SignalKind::interrupt()).expect("a signal handler");
-    let mut commits = tokio::time::interval(Duration::from_secs(1));
-    // Of each key one record is at the handler, and those behind it wait here. Records without a key have no order.
-    let mut lanes: HashMap<Vec<u8>, VecDeque<(u64, OwnedMessage)>> = HashMap::new();
-    let mut posts = JoinSet::new();
-    let start = |posts: &mut JoinSet<_>, epoch: u64, record: OwnedMessage| {
-        let (handler, now) = (handler.clone(), progress.epoch.subscribe());
-        posts.spawn(async move { (handler.forward(&record, epoch, now).await, record) });
-    };
-    let mut held = 0;
+    let mut commits = interval(Duration::from_secs(1));
+    let held = Arc::new(Semaphore::new(HELD_MAX));
     let mut paused = None;
+    // Of each key the record that was read last: the next one waits for it. Records without a key have no order.
+    let mut last: HashMap<Vec<u8>, JoinHandle<()>> = HashMap::new();
     loop {
         // Paused rather than not read: who does not read for five minutes is put out of the group.
         let epoch = *progress.epoch.borrow();
-        if held >= HELD_MAX && paused != Some(epoch) {
+        if held.available_permits() == 0 && paused != Some(epoch) {
             paused = consumer.assignment().and_then(|all| consumer.pause(&all)).is_ok().then_some(epoch);
-        } else if held < HELD_MAX / 2 && paused.take() == Some(epoch) {
-            consumer.assignment().and_then(|all| consumer.resume(&all)).expect("what was paused");
         }
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = commits.tick() => progress.commit(&consumer, CommitMode::Async),
-            Some(ended) = posts.join_next() => {
-                let (done, record) = ended.expect("a post does not panic");
-                held -= 1;
-                if done { progress.done(&record) }
-                if let Some(key) = record.key() {
-                    match lanes.get_mut(key).and_then(VecDeque::pop_front) {
-                        Some((epoch, next)) => start(&mut posts, epoch, next),
-                        None => { lanes.remove(key); }
-                    }
-                }
+            _ = commits.tick() => {
+                progress.commit(&consumer, CommitMode::Async);
+                last.retain(|_, record| !record.is_finished());
+            }
+            _ = held.acquire_many(HELD_MAX as u32 / 2), if paused.is_some() => {
+                paused = None;
+                consumer.assignment().and_then(|all| consumer.resume(&all)).expect("what was paused");
             }
             record = consumer.recv() => match record {
                 Err(e) => eprintln!("cannot read: {e}"),
                 Ok(record) => {
-                    let record = record.detach();
-                    let epoch = progress.taken(&record);
-                    held += 1;
-                    match record.key().map(<[u8]>::to_vec) {
-                        Some(key) if lanes.contains_key(&key) => lanes.get_mut(&key).expect("just seen").push_back((epoch, record)),
-                        key => {
-                            lanes.extend(key.map(|key| (key, VecDeque::new())));
-                            start(&mut posts, epoch, record);
+                    let (record, room) = (record.detach(), held.clone().try_acquire_owned());
+                    let key = record.key().map(<[u8]>::to_vec);
+                    let before = key.as_ref().and_then(|key| last.remove(key));
+                    let (epoch, now) = (progress.taken(&record), progress.epoch.subscribe());
+                    let (handler, progress) = (handler.clone(), progress.clone());
+                    let task = tokio::spawn(async move {
+                        if let Some(before) = before {
+                            before.await.expect("a post does not panic");
                         }
-                    }
+                        if handler.forward(&record, epoch, now).await {
+                            progress.done(&record);
+                        }
+                        drop(room);
+                    });
+                    last.extend(key.map(|key| (key, task)));
                 }
             },
         }
     }
     // What is being posted ends, what waits is given back, and its offsets are not committed.
     progress.epoch.send_replace(STOPPING);
-    let _ = tokio::time::timeout(STOP_WITHIN, async {
-        while let Some(ended) = posts.join_next().await {
-            let (done, record) = ended.expect("a post does not panic");
-            if done { progress.done(&record) }
-        }
-    }).await;
+    let _ = timeout(STOP_WITHIN, held.acquire_many(HELD_MAX as u32)).await;
     progress.commit(&consumer, CommitMode::Sync);
     // Dropped, the consumer leaves the group.
 }
@@ -147,7 +135,9 @@ impl Progress {
                 next.add_partition_offset(topic, *partition, Offset::Offset(offset)).expect("an offset");
             }
         }
-        if next.count() > 0 && let Err(e) = consumer.commit(&next, mode) {
+        if next.count() > 0
+            && let Err(e) = consumer.commit(&next, mode)
+        {
             eprintln!("not committed, the handler will see some records again: {e}");
         }
     }
@@ -161,12 +151,18 @@ impl ConsumerContext for Progress {
             self.commit(consumer, CommitMode::Sync);
             self.partitions.lock().expect("no panic").clear();
             // The range protocol takes all partitions at each rebalance: what is still wanted comes again.
-            self.epoch.send_if_modified(|epoch| { *epoch = epoch.saturating_add(1); true });
+            self.epoch.send_if_modified(|epoch| {
+                *epoch = epoch.saturating_add(1);
+                true
+            });
         }
     }
 
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(given) = rebalance && given.count() > 0 && *self.epoch.borrow() == 0 {
+        if let Rebalance::Assign(given) = rebalance
+            && given.count() > 0
+            && *self.epoch.borrow() == 0
+        {
             println!("ready");
         }
     }

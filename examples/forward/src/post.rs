@@ -6,7 +6,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use rdkafka::message::{Header, Headers, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message};
-use reqwest::StatusCode;
 use sha2::Sha256;
 use tokio::sync::{Semaphore, watch};
 
@@ -40,12 +39,22 @@ impl Handler {
     pub fn from_env(group: &str) -> Handler {
         let timeout = Duration::from_millis(env("TIMEOUT_MS", "10000").parse().expect("TIMEOUT_MS: milliseconds"));
         // WARNING: this key can also place calls. One a line: the first one signs, any of them may have signed.
-        let keys = std::env::var("RETELL_API_KEY_FILE").map(|file| std::fs::read_to_string(file).expect("RETELL_API_KEY_FILE"));
+        let keys = std::env::var("RETELL_API_KEY_FILE")
+            .map(|file| std::fs::read_to_string(file).expect("RETELL_API_KEY_FILE"));
         Handler {
             // A redirect is an answer like another: a signed body is not carried elsewhere.
-            client: reqwest::Client::builder().timeout(timeout).redirect(reqwest::redirect::Policy::none()).build().expect("an HTTP client"),
+            client: reqwest::Client::builder()
+                .timeout(timeout)
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .expect("an HTTP client"),
             url: std::env::var("HANDLER_URL").expect("HANDLER_URL: where to post to"),
-            keys: keys.unwrap_or_default().lines().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty()).collect(),
+            keys: keys
+                .unwrap_or_default()
+                .lines()
+                .map(|key| key.trim().to_owned())
+                .filter(|key| !key.is_empty())
+                .collect(),
             posts: Semaphore::new(POSTS_MAX),
             dead_letters: env("DEAD_LETTERS", &format!("retell.{group}.dead")),
             producer: ClientConfig::new()
@@ -109,11 +118,10 @@ impl Handler {
             let why = if e.is_timeout() { "no answer in time" } else { "no connection" };
             Trouble::Later(why.into(), None)
         })?;
-        match answer.status() {
-            status if status.is_success() => Ok(()),
-            status @ (StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS) => Err(later(status, &answer)),
-            status if status.is_server_error() => Err(later(status, &answer)),
-            status => Err(Trouble::Refused(format!("http_{}", status.as_u16()))),
+        match answer.status().as_u16() {
+            200..300 => Ok(()),
+            status @ (408 | 425 | 429 | 500..) => Err(Trouble::Later(format!("http_{status}"), retry_after(&answer))),
+            status => Err(Trouble::Refused(format!("http_{status}"))),
         }
     }
 
@@ -123,13 +131,19 @@ impl Handler {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis();
         let signed_at = received.strip_prefix("v=").and_then(|rest| rest.split_once(",d=")?.0.parse::<u128>().ok());
         match signed_at {
-            Some(v) if v + SIGNED_FOR_MS < now && self.keys.iter().any(|key| sign(key, body, v) == received) => sign(&self.keys[0], body, now),
+            Some(v) if v + SIGNED_FOR_MS < now && self.keys.iter().any(|key| sign(key, body, v) == received) => {
+                sign(&self.keys[0], body, now)
+            }
             _ => received.to_owned(),
         }
     }
 
     async fn set_aside(&self, record: &OwnedMessage, reason: &str) -> Result<(), Trouble> {
-        let headers = record.headers().cloned().unwrap_or_else(OwnedHeaders::new).insert(Header { key: "reason", value: Some(reason) });
+        let headers = record
+            .headers()
+            .cloned()
+            .unwrap_or_else(OwnedHeaders::new)
+            .insert(Header { key: "reason", value: Some(reason) });
         let mut letter: FutureRecord<[u8], [u8]> = FutureRecord::to(&self.dead_letters).headers(headers);
         (letter.key, letter.payload) = (record.key(), record.payload());
         match self.producer.send(letter, Duration::from_secs(8)).await {
@@ -139,12 +153,11 @@ impl Handler {
     }
 }
 
-fn later(status: StatusCode, answer: &reqwest::Response) -> Trouble {
-    let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()).and_then(|value| match value.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).ok(),
-    });
-    Trouble::Later(format!("http_{}", status.as_u16()), after.map(|after| after.min(RETRY_AFTER_MAX)))
+fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
+    let value = answer.headers().get("retry-after")?.to_str().ok()?;
+    let after = value.parse().map(Duration::from_secs).ok();
+    let until = || httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).ok();
+    Some(after.or_else(until)?.min(RETRY_AFTER_MAX))
 }
 
 /// Retell's scheme: HMAC-SHA256 with the key's text over the body and the digits of the time.
