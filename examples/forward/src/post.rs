@@ -6,6 +6,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use rdkafka::message::{Header, Headers, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message};
+use reqwest::Url;
+use reqwest::redirect::Policy;
 use sha2::Sha256;
 use tokio::sync::{Semaphore, watch};
 
@@ -16,11 +18,11 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 /// Longer than this no `Retry-After` holds up a call.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// Retell's own check takes a signature for five minutes; the rest is for the way there and for clocks that differ.
-const SIGNED_FOR_MS: u128 = 4 * 60 * 1000;
+const SIGNED_FOR_MS: u64 = 4 * 60 * 1000;
 
 pub struct Handler {
     client: reqwest::Client,
-    url: String,
+    url: Url,
     keys: Vec<String>,
     posts: Semaphore,
     dead_letters: String,
@@ -39,22 +41,15 @@ impl Handler {
     pub fn from_env(group: &str) -> Handler {
         let timeout = Duration::from_millis(env("TIMEOUT_MS", "10000").parse().expect("TIMEOUT_MS: milliseconds"));
         // WARNING: this key can also place calls. One a line: the first one signs, any of them may have signed.
-        let keys = std::env::var("RETELL_API_KEY_FILE")
-            .map(|file| std::fs::read_to_string(file).expect("RETELL_API_KEY_FILE"));
+        // One a line: the first one signs, any of them may have signed. WARNING: such a key can also place calls.
+        let keys =
+            std::env::var("RETELL_API_KEY_FILE").map(|file| std::fs::read_to_string(file).expect("the file of keys"));
+        // A redirect is an answer like another: a signed body is not carried elsewhere.
+        let client = reqwest::Client::builder().timeout(timeout).redirect(Policy::none()).build();
         Handler {
-            // A redirect is an answer like another: a signed body is not carried elsewhere.
-            client: reqwest::Client::builder()
-                .timeout(timeout)
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .expect("an HTTP client"),
-            url: std::env::var("HANDLER_URL").expect("HANDLER_URL: where to post to"),
-            keys: keys
-                .unwrap_or_default()
-                .lines()
-                .map(|key| key.trim().to_owned())
-                .filter(|key| !key.is_empty())
-                .collect(),
+            client: client.expect("an HTTP client"),
+            url: env("HANDLER_URL", "").parse().expect("HANDLER_URL: where to post to"),
+            keys: keys.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
             posts: Semaphore::new(POSTS_MAX),
             dead_letters: env("DEAD_LETTERS", &format!("retell.{group}.dead")),
             producer: ClientConfig::new()
@@ -107,7 +102,7 @@ impl Handler {
     /// Cancelled, it may have been taken: the handler then sees it twice, with the same `ce-id`.
     async fn post(&self, record: &OwnedMessage) -> Result<(), Trouble> {
         let body = record.payload().unwrap_or_default().to_vec();
-        let mut request = self.client.post(&self.url).header("content-type", "application/json");
+        let mut request = self.client.post(self.url.clone()).header("content-type", "application/json");
         if let Some(signature) = header(record, "retell_signature") {
             request = request.header("x-retell-signature", self.signature(&body, signature));
         }
@@ -128,10 +123,13 @@ impl Handler {
     /// As received, or, where that is too old to be taken, anew. Never for a body that no key of ours has signed before:
     /// whoever can write to the topic could have anything signed.
     fn signature(&self, body: &[u8], received: &str) -> String {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis();
-        let signed_at = received.strip_prefix("v=").and_then(|rest| rest.split_once(",d=")?.0.parse::<u128>().ok());
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis() as u64;
+        let signed_at = received.strip_prefix("v=").and_then(|rest| rest.split_once(",d=")?.0.parse::<u64>().ok());
         match signed_at {
-            Some(v) if v + SIGNED_FOR_MS < now && self.keys.iter().any(|key| sign(key, body, v) == received) => {
+            Some(v)
+                if now.saturating_sub(v) > SIGNED_FOR_MS
+                    && self.keys.iter().any(|key| sign(key, body, v) == received) =>
+            {
                 sign(&self.keys[0], body, now)
             }
             _ => received.to_owned(),
@@ -161,7 +159,7 @@ fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
 }
 
 /// Retell's scheme: HMAC-SHA256 with the key's text over the body and the digits of the time.
-fn sign(key: &str, body: &[u8], v: u128) -> String {
+fn sign(key: &str, body: &[u8], v: u64) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("a key of any length");
     mac.update(body);
     mac.update(v.to_string().as_bytes());
