@@ -37,7 +37,8 @@ def check(what, judgement, *arguments):
         print(f"ok    {what}", flush=True)
         outcomes.append(True)
     except Exception as error:  # a consumer that left no store at all is a failed check, not the end of the others
-        print(f"FAIL  {what}: {str(error)[:600] or type(error).__name__}", flush=True)
+        told = " ".join(str(error).split()) or type(error).__name__
+        print(f"FAIL  {what}: {told[:600]}", flush=True)
         outcomes.append(False)
 
 
