@@ -20,10 +20,10 @@ STOPS_WITHIN = 15
 COMMANDS = {
     "python": [EXAMPLES / "python/.venv/bin/python", EXAMPLES / "python/consumer.py"],
     "typescript": ["node", EXAMPLES / "typescript/dist/consumer.js"],
-    "rust": [ROOT / "target/examples/release/retell-consumer"],
+    "rust": [ROOT / "target/examples/debug/retell-consumer"],
     "java": ["java", "-Xmx256m", "-jar", EXAMPLES / "java/target/retell-consumer.jar"],
     "go": [EXAMPLES / "go/bin/consumer"],
-    "forward": [ROOT / "target/examples/release/retell-forward"],
+    "forward": [ROOT / "target/examples/debug/retell-forward"],
 }
 
 
