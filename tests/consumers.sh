@@ -39,7 +39,7 @@ cargo_build() { CARGO_TARGET_DIR=target/examples cargo build --locked --manifest
 build_rust() { cargo_build rust; }
 build_forward() { cargo_build forward; }
 build_java() { mvn -q -B -f examples/java/pom.xml package; }
-build_go() { (cd examples/go && go build -o bin/ .); }
+build_go() { (cd examples/go && go build -o bin/consumer .); }
 
 for tool in java:openjdk-17-jdk-headless mvn:maven go:golang-go npm:npm node:nodejs python3:python3-venv setpriv:util-linux; do
     type -P "${tool%%:*}" >/dev/null || {

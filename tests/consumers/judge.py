@@ -112,6 +112,16 @@ def forwarded_letters(handler, letters):
     same("dead letters", found, refused)
 
 
+def all_events(records, ids):
+    """The topic with everything: each event, those of one call in the journal's order."""
+    places = collections.defaultdict(dict)
+    for record in records:
+        headers = dict(record.headers)
+        places[record.key].setdefault(headers["ce_id"].decode(), int(headers["retell_position"]))
+    same("ids", {ce_id for of_call in places.values() for ce_id in of_call}, ids)
+    same("order", {key: list(of.values()) for key, of in places.items()}, {key: sorted(of.values()) for key, of in places.items()})
+
+
 def sunk(lines, records):
     values = collections.Counter(record.value.decode() for record in records)
     same("lines of the file", collections.Counter(lines), values)

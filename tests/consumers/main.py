@@ -147,6 +147,7 @@ def run(binary, names, folder):
     position = {ce_id: int(dict(record.headers)["retell_position"]) for ce_id, record in first.items()}
     check("bridge: every answer as promised", lambda: judge.same("answers", set(sender.wrong), set()))
     check("bridge: what was sent is on Kafka, and nothing else", judge.same, "ids", set(first), ids)
+    check("bridge: the topic with everything has each event, in order by call", judge.all_events, read_all(brokers, ["retell.all"]), ids)
     expected = events.rows(position)
     known = {event.ce_id: None for event in events.consumed}
     for consumer in everyone:

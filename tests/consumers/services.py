@@ -168,6 +168,7 @@ admin: {{ listen: "127.0.0.1:0" }}
 sources: {{ default: {{ keys: [{api_key}] }} }}
 journal: {{ dir: {folder}/journal, allow_ephemeral: true, size_max: 2GiB }}
 kafka: {{ brokers: "{brokers}" }}
+topics: {{ all: retell.all }}
 log: {{ format: text, level: info }}
 shutdown: {{ delay: 0s, deadline: 20s }}
 """)

@@ -7,7 +7,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 folder="$root/.tools/postgres"
 
 # Debian keeps the server's programs off PATH, in a folder for each version. The newest is the last.
-programs() { ls -d "$1"/usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1; }
+programs() { ls -d "$1"/usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1 || true; }
 
 found="$(programs "")"
 [ -n "$found" ] && [ -x "$found/initdb" ] || found=""
