@@ -23,7 +23,7 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 EOF
-kafka() { java -Dlog4j2.configurationFile="$root/tests/tools/kafka/log4j2.properties" -cp "$root/.tools/kafka/jars/*" "$@"; }
+kafka() { java -XX:+UseSerialGC -Dlog4j2.configurationFile="$root/tests/tools/kafka/log4j2.properties" -cp "$root/.tools/kafka/jars/*" "$@"; }
 kafka kafka.tools.StorageTool format --standalone -t "$(kafka kafka.tools.StorageTool random-uuid)" \
     -c "$data/server.properties" >/dev/null
 echo "Apache Kafka on localhost:$port; Ctrl-C ends it"

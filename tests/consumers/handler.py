@@ -35,6 +35,7 @@ class Handler:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # whoever is killed hangs up
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -90,7 +91,7 @@ class Handler:
             return 401, None, None
         try:
             event = json.loads(body)
-            metadata = event["call"].get("metadata", {})
+            metadata = event["event"] and event["call"].get("metadata", {})
         except (ValueError, TypeError, KeyError, AttributeError):
             return 400, None, None
         return 400 if metadata.get("refuse") else 200, event, metadata.get("turn")

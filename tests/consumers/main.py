@@ -4,6 +4,7 @@ usage: main.py [--bridge BINARY] [CONSUMER...]   (tests/consumers.sh builds what
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -94,8 +95,20 @@ def copies(records, number, chance):
     return [(record.topic, record.key, record.value, record.headers) for record in chosen]
 
 
-def run(binary, names, folder):
-    brokers, admin, _kafka = start_kafka(folder)
+@dataclasses.dataclass
+class Scene:
+    folder: pathlib.Path
+    brokers: str
+    bridge: Bridge
+    handler: Handler
+    events: Made
+    everyone: list[Consumer]
+    calls: list[str]
+    poison: list[tuple]  # (name, topic, key, value, headers)
+
+
+def set_up(binary, names, folder):
+    brokers, admin, _ = start_kafka(folder)
     bridge = Bridge(binary, folder, brokers, API_KEY)
     bridge.run("topics", "apply")
     own = [NewTopic("customers", 6, 1)] + [NewTopic(f"retell.retell-{name}.dead", 1, 1) for name in names]
@@ -104,25 +117,28 @@ def run(binary, names, folder):
     handler = Handler()
     events = Made(handler.url)
     calls = sorted({event.call_id for event in events.consumed})
-    say(f"{len(events.consumed)} events of {len(calls)} calls, and {len(events.updates)} transcript updates")
-    everyone = consumers(names, folder, (brokers, admin, folder), handler)
     if "java" in names:
         produce_customers(folder, brokers, calls)
     bridge.start()
+    say(f"{len(events.consumed)} events of {len(calls)} calls, and {len(events.updates)} transcript updates")
+    bad = [(name, f"retell.call_{'started' if name in ('forged', 'stale') else 'ended'}", *rest) for name, *rest in poison()]
+    everyone = consumers(names, folder, (brokers, admin, folder), handler)
+    return Scene(folder, brokers, bridge, handler, events, everyone, calls, bad)
 
-    # All at once: the events are sent while everybody reads.
-    sender = Sender(bridge, events.events, PACE)
-    all_there, topics, chance, bad = threading.Event(), [*TOPICS, UPDATES], random.Random(3), poison()
-    bad = [(name, f"retell.call_{'started' if name in ('forged', 'stale') else 'ended'}", *rest) for name, *rest in bad]
 
-    def wait_all(of):
+def send(scene):
+    """Sends everything while everybody reads; the records that are then on Kafka, and what was wrong with the answers."""
+    brokers, bridge, events, bad = scene.brokers, scene.bridge, scene.events, [record[1:] for record in scene.poison]
+    sender, all_there, chance = Sender(bridge, events.events, PACE), threading.Event(), random.Random(3)
+
+    def wait_all(topics):
         assert all_there.wait(300), "the events did not all come to Kafka"
-        return ends(brokers, of)
+        return ends(brokers, topics)
 
     sender.start()
-    for consumer in everyone:
+    for consumer in scene.everyone:
         total = len(events.consumed) + (len(events.updates) if UPDATES in consumer.topics else 0)
-        total += len(calls) if "customers" in consumer.topics else 0
+        total += len(scene.calls) if "customers" in consumer.topics else 0
         consumer.in_thread(consumer.live, total, wait_all)
     wait("a third of the events to be sent", 120, lambda: sender.sent > len(events.events) / 3)
     bridge.kill()
@@ -130,84 +146,85 @@ def run(binary, names, folder):
     bridge.start()
     say("the bridge was killed and has started again")
     wait("two thirds of the events to be sent", 120, lambda: sender.sent > len(events.events) * 2 / 3)
-    produce(brokers, copies(read_all(brokers, topics), 100, chance) + [record[1:] for record in bad[::2]])
+    produce(brokers, copies(read_all(brokers, [*TOPICS, UPDATES]), 100, chance) + bad[::2])
     sender.join()
     ids = {event.ce_id for event in events.events}
-    from_bridge = wait("all events on Kafka", 120, lambda: covers(read_all(brokers, topics), ids))
-    produce(brokers, copies(from_bridge, 100, chance) + [record[1:] for record in bad[1::2]])
-    records = read_all(brokers, topics)
+    from_bridge = wait("all events on Kafka", 120, lambda: covers(read_all(brokers, [*TOPICS, UPDATES]), ids))
+    produce(brokers, copies(from_bridge, 100, chance) + bad[1::2])
+    records = read_all(brokers, [*TOPICS, UPDATES])
     all_there.set()
     say(f"all sent: {len(records)} records, {len(records) - len(ids) - len(bad)} of them second copies")
-    for consumer in everyone:
-        consumer.thread.join()
-    say("all consumers have ended")
+    return records, sender.wrong
 
-    bad_ids = {dict(record[4]).get("ce_id", b"").decode() for record in bad}
-    first = {ce_id: record for ce_id, record in first_of(records).items() if ce_id not in bad_ids}
-    position = {ce_id: int(dict(record.headers)["retell_position"]) for ce_id, record in first.items()}
-    check("bridge: every answer as promised", lambda: judge.same("answers", set(sender.wrong), set()))
+
+def judge_lives(scene, records, wrong):
+    """What each has made of the events; the table `calls` as it must be."""
+    events, brokers, ids = scene.events, scene.brokers, {event.ce_id for event in scene.events.events}
+    bad_ids = {dict(record[4]).get("ce_id", b"").decode() for record in scene.poison}
+    first = {ce_id: record for ce_id, record in first_of(records).items() if ce_id and ce_id not in bad_ids}
+    expected = events.rows({ce_id: int(dict(record.headers)["retell_position"]) for ce_id, record in first.items()})
+    known = {event.ce_id: None for event in events.consumed}
+    check("bridge: every answer as promised", judge.same, "answers", set(wrong), set())
     check("bridge: what was sent is on Kafka, and nothing else", judge.same, "ids", set(first), ids)
     check("bridge: the topic with everything has each event, in order by call", judge.all_events, read_all(brokers, ["retell.all"]), ids)
-    expected = events.rows(position)
-    known = {event.ce_id: None for event in events.consumed}
-    for consumer in everyone:
-        name = consumer.name
-        check(f"{name}: killed, without its store, told to end: it goes on, ends with 0, all is committed", judge.of_its_life, consumer)
+    for consumer in scene.everyone:
+        name, letters, handler = consumer.name, read_all(brokers, [consumer.dead_letters]), scene.handler
+        check(f"{name}: killed, without its store, told to end: goes on, ends with 0, commits all", judge.of_its_life, consumer)
         check(f"{name}: its log gives nothing away", judge.log, consumer)
-        letters = read_all(brokers, [consumer.dead_letters])
         if name == "forward":
-            check("forward: every record came to the handler, byte for byte, its signature valid", judge.forwarded, handler, records)
+            check("forward: every record came to the handler, byte for byte, with a valid signature", judge.forwarded, handler, records)
             check("forward: in order per key", judge.forwarded_in_order, handler, records)
             check("forward: what the handler refused is in the dead letters", judge.forwarded_letters, handler, letters)
             continue
         check(f"{name}: the calls are as they must be", judge.rows, consumer, expected)
         check(f"{name}: each event once", judge.seen, consumer, known)
-        check(f"{name}: the dead letters are the poison", judge.dead_letters, letters, [(r[0], *r[2:]) for r in bad])
+        check(f"{name}: the dead letters are the poison", judge.dead_letters, letters, scene.poison)
         if name == "typescript":
             check("typescript: the recordings of calls whose storage is off", judge.recordings, consumer, events.recordings)
         if name == "java":
             of_calls = [record for record in records if record.topic in TOPICS and record.key != b"call_poison"]
             of_calls += read_all(brokers, ["customers"])
-            check("java: each call is on its customer's partition", judge.partitions, consumer, of_calls, calls)
+            check("java: each call is on its customer's partition", judge.partitions, consumer, of_calls, scene.calls)
+    return expected
 
-    # A replay that is announced is taken again, once; one that is not changes nothing.
-    storing = [consumer for consumer in everyone if consumer.name != "forward"]
-    announced, other = (replay(bridge, brokers) for _ in range(2))
-    twice = [r for r in read_all(brokers, ["retell.call_analyzed"]) if ("retell_origin", f"replay:{announced}".encode()) in r.headers]
-    produce(brokers, copies(twice, 50, chance))
-    say(f"{len(twice)} analyses are on Kafka again, twice")
-    sunk_to, connect = start_connect(folder, brokers)
+
+def judge_replay(scene, expected):
+    """A replay that is announced is taken again, once; one that is not changes nothing. And Kafka Connect reads it all."""
+    brokers, analyses = scene.brokers, ["retell.call_analyzed"]
+    announced, _ = replay(scene.bridge), replay(scene.bridge)
+    origin = ("retell_origin", f"replay:{announced}".encode())
+    again = [record for record in read_all(brokers, analyses) if origin in record.headers]
+    produce(brokers, copies(again, 50, random.Random(4)))
+    say(f"{len(again)} analyses are on Kafka again, twice")
+    sunk_to, connect = start_connect(scene.folder, brokers)
+    storing = [consumer for consumer in scene.everyone if consumer.name != "forward"]
     for consumer in storing:
         check(f"{consumer.name}: its store can be spoiled", consumer.store.spoil)
         consumer.told = []
         consumer.in_thread(consumer.take_replay, announced, ends(brokers, consumer.topics))
+    known = {event.ce_id: announced if event.type == "call_analyzed" else None for event in scene.events.consumed}
     for consumer in storing:
         consumer.thread.join()
-        name = consumer.name
-        again = {event.ce_id: announced if event.type == "call_analyzed" else None for event in events.consumed}
-        check(f"{name}: takes an announced replay and ends with 0", judge.of_its_life, consumer)
-        check(f"{name}: after it the calls are as they must be", judge.rows, consumer, expected)
-        check(f"{name}: no other replay was taken", judge.seen, consumer, again)
+        check(f"{consumer.name}: takes an announced replay and ends with 0", judge.of_its_life, consumer)
+        check(f"{consumer.name}: after it the calls are as they must be", judge.rows, consumer, expected)
+        check(f"{consumer.name}: no other replay was taken", judge.seen, consumer, known)
+    check("connect: each value is a line of the file", all_sunk, sunk_to, connect, read_all(brokers, analyses))
 
-    analyses = read_all(brokers, ["retell.call_analyzed"])
 
+def all_sunk(file, connect, records):
     def lines():
-        return sunk_to.read_text().splitlines() if sunk_to.exists() else []
+        return file.read_text().splitlines() if file.exists() else []
 
-    def all_sunk():
-        wait("Kafka Connect", 120, lambda: len(lines()) >= len(analyses))
-        assert connect.stop(30) is not None, "Kafka Connect does not end"
-        judge.sunk(lines(), analyses)
-
-    check("connect: each value is a line of the file", all_sunk)
-    say("done")
+    wait("Kafka Connect", 120, lambda: len(lines()) >= len(records))
+    assert connect.stop(30) is not None, "Kafka Connect does not end"
+    judge.sunk(lines(), records)
 
 
 def covers(records, ids):
     return records if ids <= set(first_of(records)) else None
 
 
-def replay(bridge, brokers):
+def replay(bridge):
     """All analyses on their topic again; the run id."""
     told = bridge.run("replay", "--type", "call_analyzed")
     return next(line.removeprefix("run ") for line in told.splitlines() if line.startswith("run "))
@@ -222,7 +239,13 @@ folder = pathlib.Path(tempfile.mkdtemp(prefix="retell-consumers."))
 # PostgreSQL's user passes through it.
 folder.chmod(0o711)
 try:
-    run(options.bridge.resolve(), options.names or list(COMMANDS), folder)
+    scene = set_up(options.bridge.resolve(), options.names or list(COMMANDS), folder)
+    records, wrong = send(scene)
+    for consumer in scene.everyone:
+        consumer.thread.join()
+    say("all consumers have ended")
+    judge_replay(scene, judge_lives(scene, records, wrong))
+    say("done")
 except Exception as error:
     check("the rig itself", lambda: (_ for _ in ()).throw(error))
 if all(outcomes):
