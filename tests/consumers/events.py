@@ -34,6 +34,7 @@ class Event:
     # The columns that the event sets.
     knows: dict
     number: int = 0
+    late: bool = False  # sent when all others have been read
     twice: bool = False
     old: bool = False  # signed four and a half minutes ago
     same_clock: "Event | None" = None  # signed at the same millisecond as that one
@@ -59,7 +60,10 @@ class Made:
         self.updates = []
         for number in range(CALLS):
             self._call(number)
-        # Disorder: what a call sends comes out of order and far apart, mixed with the others'.
+        # Disorder: what a call sends comes out of order and far apart, mixed with the others'. And some so late that
+        # everybody has read the rest: beginnings of calls that are long analysed, and analyses older than those read.
+        self.late = [event for event in self.events if event.late]
+        self.events = [event for event in self.events if not event.late]
         self.random.shuffle(self.events)
         self._ties()
         for number in range(20):
@@ -71,7 +75,7 @@ class Made:
             event.twice = True
         for event in self.random.sample(self.events, 800):
             event.old = event.same_clock is None
-        self.consumed = [event for event in self.events if event.type in TYPES]
+        self.consumed = [event for event in self.events if event.type in TYPES] + self.late
 
     def _call(self, number):
         call_id = f"call_{self.random.randbytes(16).hex()}"
@@ -101,6 +105,8 @@ class Made:
         if number % 34 in (1, 2) and not off:
             parts.pop(number % 34 - 1)
         for part in parts:
+            part.late = number % 17 == 4 if part.type == "call_started" else part.number == 1 and number % 48 == 5
+            part.old = part.late and part.number == 1
             if part.type == "call_started":
                 said = call | {"call_status": "ongoing"}
             elif part.type == "call_ended":

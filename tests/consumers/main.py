@@ -129,17 +129,21 @@ def set_up(binary, names, folder):
 def send(scene):
     """Sends everything while everybody reads; the records that are then on Kafka, and what was wrong with the answers."""
     brokers, bridge, events, bad = scene.brokers, scene.bridge, scene.events, [record[1:] for record in scene.poison]
-    sender, all_there, chance = Sender(bridge, events.events, PACE), threading.Event(), random.Random(3)
+    sender, late, chance = Sender(bridge, events.events, PACE), Sender(bridge, events.late, PACE), random.Random(3)
+    most_there, all_there = threading.Event(), threading.Event()
 
-    def wait_all(topics):
-        assert all_there.wait(300), "the events did not all come to Kafka"
-        return ends(brokers, topics)
+    def when(event):
+        def ends_then(topics):
+            assert event.wait(600), "the events did not all come to Kafka"
+            return ends(brokers, topics)
+
+        return ends_then
 
     sender.start()
     for consumer in scene.everyone:
         total = len(events.consumed) + (len(events.updates) if UPDATES in consumer.topics else 0)
         total += len(scene.calls) if "customers" in consumer.topics else 0
-        consumer.in_thread(consumer.live, total, wait_all)
+        consumer.in_thread(consumer.live, total, when(most_there), when(all_there))
     wait("a third of the events to be sent", 120, lambda: sender.sent > len(events.events) / 3)
     bridge.kill()
     time.sleep(1)
@@ -148,18 +152,25 @@ def send(scene):
     wait("two thirds of the events to be sent", 120, lambda: sender.sent > len(events.events) * 2 / 3)
     produce(brokers, copies(read_all(brokers, [*TOPICS, UPDATES]), 100, chance) + bad[::2])
     sender.join()
-    ids = {event.ce_id for event in events.events}
-    from_bridge = wait("all events on Kafka", 120, lambda: covers(read_all(brokers, [*TOPICS, UPDATES]), ids))
+    from_bridge = read_when_whole(brokers, events.events)
     produce(brokers, copies(from_bridge, 100, chance) + bad[1::2])
-    records = read_all(brokers, [*TOPICS, UPDATES])
+    most_there.set()
+    say("all but the late ones are sent")
+    for consumer in scene.everyone:
+        consumer.has_read.wait()
+    late.start()
+    late.join()
+    records = read_when_whole(brokers, events.events + events.late)
     all_there.set()
-    say(f"all sent: {len(records)} records, {len(records) - len(ids) - len(bad)} of them second copies")
-    return records, sender.wrong
+    ids = {event.ce_id for event in events.events + events.late}
+    say(f"all is sent: {len(records)} records, {len(records) - len(ids) - len(bad)} of them second copies")
+    return records, sender.wrong + late.wrong
 
 
 def judge_lives(scene, records, wrong):
     """What each has made of the events; the table `calls` as it must be."""
-    events, brokers, ids = scene.events, scene.brokers, {event.ce_id for event in scene.events.events}
+    events, brokers = scene.events, scene.brokers
+    ids = {event.ce_id for event in events.events + events.late}
     bad_ids = {dict(record[4]).get("ce_id", b"").decode() for record in scene.poison}
     first = {ce_id: record for ce_id, record in first_of(records).items() if ce_id and ce_id not in bad_ids}
     expected = events.rows({ce_id: int(dict(record.headers)["retell_position"]) for ce_id, record in first.items()})
@@ -220,8 +231,15 @@ def all_sunk(file, connect, records):
     judge.sunk(lines(), records)
 
 
-def covers(records, ids):
-    return records if ids <= set(first_of(records)) else None
+def read_when_whole(brokers, events):
+    """All records, as soon as each of the events is among them."""
+    ids = {event.ce_id for event in events}
+
+    def whole():
+        records = read_all(brokers, [*TOPICS, UPDATES])
+        return records if ids <= set(first_of(records)) else None
+
+    return wait("all events on Kafka", 120, whole)
 
 
 def replay(bridge):
