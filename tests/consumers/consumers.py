@@ -39,6 +39,8 @@ class Consumer:
 
     def start(self, **settings):
         env = {"KAFKA_BROKERS": self.brokers, **self.settings, **settings}
+        if self.name == "forward":
+            self.store.handler.not_before.clear()  # who starts anew knows of no Retry-After
         # Its group, topics and dead letters have the names that they have by themselves.
         self.process = Process(self.name, self.folder, COMMANDS[self.name], {k: str(v) for k, v in env.items()}, self.folder)
         self.process.wait_line("ready", READY)
