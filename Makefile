@@ -1,6 +1,6 @@
 # The verbs of this project; `make help` lists them with their sentences.
 .DEFAULT_GOAL := help
-.PHONY: help dev test quick lint simulate prove prove-long proofs bench bench-quick bench-long benches flamegraph instructions kafka schemas deploy test-kubernetes test-containers chart-readme tools licences
+.PHONY: help dev test quick lint simulate prove prove-long proofs bench bench-quick bench-long benches flamegraph instructions kafka schemas consumers deploy test-kubernetes test-containers chart-readme tools licences
 
 help: ## Show this list.
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,11 @@ schemas: ## Check the events' schemas with the official AsyncAPI parser, Ajv and
 	tests/tools/fetch.sh sdks contract
 	tests/schemas.sh
 
+consumers: ## Run the consumers of examples/ against Apache Kafka and the bridge; CONSUMERS="python go" for some.
+	tests/tools/fetch-kafka.sh
+	tests/tools/fetch.sh postgres connect
+	tests/consumers.sh $(CONSUMERS)
+
 deploy: ## Check image, compose file, chart and alert rules with the real tools.
 	tests/tools/fetch.sh deploy
 	tests/deploy.sh
@@ -92,7 +97,7 @@ chart-readme: ## Write the chart's README from its values and README.md.gotmpl.
 tools: ## Fetch what the tests need into .tools/, and do nothing else.
 	tests/tools/fetch-kafka.sh
 	tests/tools/fetch-sdks.sh
-	tests/tools/fetch.sh contract deploy
+	tests/tools/fetch.sh contract deploy postgres connect
 
 licences: ## Bans, licences and sources of every dependency (cargo install --locked cargo-deny).
 	cargo deny check bans licenses sources

@@ -28,6 +28,7 @@ step "tools: the senders' SDKs" tests/tools/fetch-sdks.sh
 step "tools: schemas" tests/tools/fetch.sh contract
 step "tools: deploy" tests/tools/fetch.sh deploy
 step "tools: valgrind" tests/tools/fetch-valgrind.sh
+step "tools: PostgreSQL, Kafka Connect" tests/tools/fetch.sh postgres connect
 step "formatting" cargo fmt --all --check
 step "clippy" cargo clippy --all-targets -- -D warnings
 step "clippy of the proofs and the bench" cargo clippy --profile proof --no-default-features -p proofs -p support -p bench --all-targets -- -D warnings
@@ -39,6 +40,7 @@ step "proofs" target/proof/proofs test
 step "instructions of the hot path" cargo test --profile proof --no-default-features -p bench --test instructions
 step "Apache Kafka" cargo test --test kafka -- --test-threads 4
 step "schemas" tests/schemas.sh
+step "consumers" tests/consumers.sh
 step "deploy" tests/deploy.sh
 
 # Cargo's closing lines and the plain ones of the scripts.

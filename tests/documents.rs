@@ -104,6 +104,49 @@ fn readme_and_asyncapi_document_have_the_headers_that_there_are() {
     }
 }
 
+/// The folders of `examples/`.
+fn examples() -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join("examples")).expect("examples/ stands at the top");
+    let folders: Vec<_> = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    assert!(folders.len() > 5, "{folders:?}");
+    folders
+}
+
+#[test]
+fn the_page_about_consumers_starts_each_example_and_has_the_configuration_that_is_run() {
+    let page = read("docs/consumers.md");
+    for folder in examples() {
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        assert!(page.contains(&format!("(../examples/{name})")), "docs/consumers.md has no link to examples/{name}");
+    }
+    for name in ["worker", "sink"] {
+        let text = read(&format!("examples/connect/{name}.properties"));
+        assert!(page.contains(&text), "docs/consumers.md has another {name}.properties than examples/connect");
+    }
+}
+
+#[test]
+fn each_example_is_one_file_of_less_than_150_lines() {
+    let ends = ["py", "ts", "java", "go", "rs"];
+    let built = ["target", "node_modules", "dist", ".venv", "bin"];
+    for folder in examples() {
+        let (mut left, mut sources) = (vec![folder.clone()], Vec::new());
+        while let Some(folder) = left.pop() {
+            for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                let name = path.file_name().unwrap().to_str().unwrap();
+                if path.is_dir() && !built.contains(&name) {
+                    left.push(path);
+                } else if path.extension().is_some_and(|end| ends.contains(&end.to_str().unwrap())) {
+                    sources.push(fs::read_to_string(&path).unwrap().lines().count());
+                }
+            }
+        }
+        let least = usize::from(!folder.ends_with("connect"));
+        assert_eq!(sources.len(), least, "{}: sources", folder.display());
+        assert!(sources.iter().all(|lines| *lines < 150), "{}: {sources:?} lines, fewer than 150", folder.display());
+    }
+}
+
 /// Everything under `deploy/` and `helm/`, and the compose file.
 fn deploy_files() -> Vec<PathBuf> {
     fn below(folder: &Path, found: &mut Vec<PathBuf>) {
