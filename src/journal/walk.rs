@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::frame::{self, BLOCK_BYTES, FRAME_HEADER_BYTES, FrameHeader};
+use super::frame::{self, BATCH_BYTES_MAX, BLOCK_BYTES, FRAME_HEADER_BYTES, FrameHeader};
 use super::segment::SEGMENT_HEADER_BYTES;
 use super::storage::{File, read_full_at};
 use super::{JournalId, Position};
@@ -19,6 +19,11 @@ use super::{JournalId, Position};
 pub const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes of one read where only headers are wanted.
 pub const HEADER_CHUNK_BYTES: usize = BLOCK_BYTES as usize;
+
+/// Chunks that are kept to be used again: one of them is free when the records of the other are on their way.
+const SPENT_CHUNKS_MAX: usize = 1;
+/// A whole batch is one chunk.
+const SPENT_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX;
 
 /// What lies at one place of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +60,8 @@ pub struct Walk {
     after_hole: bool,
     chunk: Bytes,
     chunk_at: u64,
+    /// Chunks before it that may still be in use.
+    spent: Vec<Bytes>,
 }
 
 impl Walk {
@@ -71,6 +78,7 @@ impl Walk {
             after_hole: false,
             chunk: Bytes::new(),
             chunk_at: 0,
+            spent: Vec::new(),
         }
     }
 
@@ -126,14 +134,26 @@ impl Walk {
     }
 
     fn read_chunk(&mut self, at: u64, bytes: usize) -> io::Result<()> {
-        let spent = std::mem::take(&mut self.chunk);
-        let mut buffer = spent.try_into_mut().unwrap_or_else(|_shared| BytesMut::new());
+        let mut buffer = self.buffer();
         buffer.resize(bytes, 0);
         let length = read_full_at(self.file.as_ref(), &mut buffer, at)?;
         buffer.truncate(length);
         self.chunk = buffer.freeze();
         self.chunk_at = at;
         Ok(())
+    }
+
+    /// Memory of an earlier chunk, as soon as no record of it is held any more: it is warm, and need not be cleared.
+    fn buffer(&mut self) -> BytesMut {
+        let chunk = std::mem::take(&mut self.chunk);
+        // A large record's memory is not worth keeping.
+        if (1..=SPENT_BYTES_MAX).contains(&chunk.len()) {
+            self.spent.push(chunk);
+        }
+        let free = self.spent.iter().position(Bytes::is_unique);
+        let buffer = free.and_then(|at| self.spent.swap_remove(at).try_into_mut().ok());
+        self.spent.truncate(SPENT_CHUNKS_MAX);
+        buffer.unwrap_or_default()
     }
 
     /// A sound header of this segment, whose frame ends before the limit.
