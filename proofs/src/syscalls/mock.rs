@@ -15,6 +15,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::{Offset, TopicPartitionList};
 use support::events::{Source, TYPES};
+use support::process::between_spawns;
 use support::records::Record;
 use support::sign::sha256;
 use support::topics::client;
@@ -51,7 +52,8 @@ impl Mock {
 
     /// Takes Kafka away, or brings it back.
     pub fn set_up(&self, up: bool) -> Result<(), String> {
-        let done = if up { self.cluster.broker_up(-1) } else { self.cluster.broker_down(-1) };
+        // It closes its port and takes it again, and ends this process where it cannot.
+        let done = between_spawns(|| if up { self.cluster.broker_up(-1) } else { self.cluster.broker_down(-1) });
         self.is_up.set(up);
         done.map_err(|error| format!("the mock cluster does not obey: {error}"))
     }

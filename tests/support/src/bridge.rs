@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::http::{self, Answer};
-use super::process::{Lines, Process, wait_until};
+use super::process::{Lines, Process, spawn_apart, wait_until};
 use super::settings::Settings;
 use super::{sweep, tools};
 
@@ -281,14 +281,10 @@ impl Metrics {
 
 /// Runs one of the short commands: `arguments`, the key in `RETELL_API_KEY`, `input` on stdin.
 pub fn run(arguments: &[&str], api_key: &str, input: &[u8]) -> Output {
-    let mut child = Command::new(tools::binary("retell-bridge"))
-        .args(arguments)
-        .env("RETELL_API_KEY", api_key)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary can be run");
+    let mut command = Command::new(tools::binary("retell-bridge"));
+    command.args(arguments).env("RETELL_API_KEY", api_key);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = spawn_apart(&mut command).expect("the binary can be run");
     let mut stdin = child.stdin.take().expect("stdin was piped above");
     // A command that leaves early does not read it all, and says why itself.
     let _ = std::io::Write::write_all(&mut stdin, input);

@@ -7,11 +7,14 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 type Order = (Command, mpsc::Sender<io::Result<Child>>);
+
+/// From fork to exec a child holds a copy of every descriptor here: a port that its owner closes just then stays taken.
+static SPAWNING: RwLock<()> = RwLock::new(());
 
 static KEEPER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
 
@@ -157,5 +160,17 @@ fn spawn_here(mut command: Command) -> io::Result<Child> {
     };
     // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
     unsafe { command.pre_exec(die_with_us) };
+    spawn_apart(&mut command)
+}
+
+/// Starts `command`, not while somebody is in [`between_spawns`].
+pub fn spawn_apart(command: &mut Command) -> io::Result<Child> {
+    let _held = SPAWNING.read().unwrap_or_else(PoisonError::into_inner);
     command.spawn()
+}
+
+/// Does what must not meet a half-made child: closing a port to take it again.
+pub fn between_spawns<T>(work: impl FnOnce() -> T) -> T {
+    let _held = SPAWNING.write().unwrap_or_else(PoisonError::into_inner);
+    work()
 }
