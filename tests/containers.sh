@@ -164,8 +164,18 @@ a_lifted_pod_takes_events() {
     podman_here pod rm -f -t 40 lifted
 }
 
+# The compose file's ports and the run's own. Somebody else's listener would look like a bridge that does not start.
+ports_are_free() {
+    local port taken=""
+    for port in 8080 9090 9092 9464 18080 19464; do
+        if (: >"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then taken+=" $port"; fi
+    done
+    [ -z "$taken" ] || { echo "taken on 127.0.0.1:$taken: end what listens there" >&2 && return 1; }
+}
+
 clean_up
 [ "$(id -u)" -eq 0 ] || { echo "containers take root here" >&2 && exit 1; }
+ports_are_free || exit 1
 sender="$PWD/target/debug/retell-bridge"
 check "tool: podman" runs "podman version" podman --version
 check "tool: buildah" runs "buildah version" buildah --version
