@@ -1,169 +1,225 @@
-//! Posts each record of retell-bridge's topics to a webhook handler that you already have: byte for byte, signed, and in
-//! order per key. Settings: README.md. This file reads and commits, `post.rs` posts.
+//! Posts each record of retell-bridge's topics to a webhook handler that you already have: byte for byte, signed, and
+//! in order per key. Settings: README.md.
 
-mod post;
-
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-use post::{Handler, env};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer};
-use rdkafka::message::OwnedMessage;
-use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
+use hmac::{Hmac, KeyInit, Mac};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{ClientConfig, ClientContext};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, Once};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{env, fs};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{interval, timeout};
+use tokio::{sync::Semaphore, task::JoinHandle, time::sleep, time::timeout};
+use tokio_util::sync::CancellationToken;
 
+/// Posts at the handler at the same time.
+static POSTS: Semaphore = Semaphore::const_new(64);
 /// Records that were read and are not done, whether they are posted, wait for another try or for the one before them:
 /// bounds the memory, and how many records the handler may see again after a kill.
-const HELD_MAX: usize = 256;
-/// How long a stop waits for the posts in flight.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
-/// The epoch in which everything is given back.
-const STOPPING: u64 = u64::MAX;
+const HELD_MAX: u32 = 256;
+static HELD: Semaphore = Semaphore::const_new(HELD_MAX as usize);
+const WAIT_MIN: Duration = Duration::from_millis(500);
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Retell's own check takes a signature for five minutes; the rest is for the way there and for clocks that differ.
+const SIGNED_FOR_MS: u64 = 4 * 60 * 1000;
+
+struct Forward {
+    client: reqwest::Client,
+    url: reqwest::Url,
+    keys: Vec<String>,
+    dead_letters: String,
+    producer: FutureProducer,
+    assigned: Mutex<Assigned>,
+}
+
+#[derive(Default)]
+struct Assigned {
+    /// Of each partition the offsets that are not done, and the one behind all that were read.
+    partitions: HashMap<(String, i32), (BTreeSet<i64>, i64)>,
+    /// Cancelled when what waits is given back: at a rebalance, which takes all partitions, and at the end.
+    over: CancellationToken,
+}
 
 #[tokio::main]
 async fn main() {
-    let group = env("KAFKA_GROUP", "retell-forward");
-    let topics = env("TOPICS", "retell.call_started,retell.call_ended,retell.call_analyzed");
-    let consumer: StreamConsumer<Progress> = ClientConfig::new()
-        .set("bootstrap.servers", env("KAFKA_BROKERS", "localhost:9092"))
-        .set("group.id", &group)
-        .set("auto.offset.reset", "earliest")
-        .set("enable.auto.commit", "false")
-        // One forwarder gets the same partition of every topic, and with it all events of a call.
-        .set("partition.assignment.strategy", "range")
-        .create_with_context(Progress { partitions: Mutex::default(), epoch: watch::Sender::new(0) })
-        .expect("settings of Kafka");
+    let group = setting("KAFKA_GROUP", "retell-forward");
+    let mut kafka = ClientConfig::new();
+    kafka.set("bootstrap.servers", setting("KAFKA_BROKERS", "localhost:9092"));
+    kafka.set("message.max.bytes", "9437184"); // as large as the bridge takes a body
+    let producer = kafka.clone().set("message.timeout.ms", "8000").create().expect("settings of Kafka");
+    // Committed, each second and before partitions go, is what is stored: up to the first record that is not done.
+    kafka.set("auto.commit.interval.ms", "1000").set("enable.auto.offset.store", "false");
+    // One forwarder gets the same partition of every topic, and with it all events of a call.
+    kafka.set("group.id", &group).set("auto.offset.reset", "earliest").set("partition.assignment.strategy", "range");
+
+    let timeout_ms = setting("TIMEOUT_MS", "10000").parse().expect("TIMEOUT_MS: milliseconds");
+    // A redirect is an answer like another: a signed body is not carried elsewhere.
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    // One a line: the first one signs, any of them may have signed. WARNING: such a key can also place calls.
+    let keys = env::var("RETELL_API_KEY_FILE").map(|file| fs::read_to_string(file).expect("the file of keys"));
+    let forward = Forward {
+        client: client.timeout(Duration::from_millis(timeout_ms)).build().expect("an HTTP client"),
+        url: setting("HANDLER_URL", "").parse().expect("HANDLER_URL: where to post to"),
+        keys: keys.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
+        dead_letters: setting("DEAD_LETTERS", &format!("retell.{group}.dead")),
+        producer,
+        assigned: Mutex::default(),
+    };
+    let consumer: Arc<StreamConsumer<Forward>> =
+        Arc::new(kafka.create_with_context(forward).expect("settings of Kafka"));
+    let topics = setting("TOPICS", "retell.call_started,retell.call_ended,retell.call_analyzed");
     consumer.subscribe(&topics.split(',').collect::<Vec<_>>()).expect("topics");
-    let (handler, progress) = (Arc::new(Handler::from_env(&group)), consumer.context().clone());
 
     let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
     let mut interrupt = signal(SignalKind::interrupt()).expect("a signal handler");
-    let mut commits = interval(Duration::from_secs(1));
-    let held = Arc::new(Semaphore::new(HELD_MAX));
-    let mut paused = None;
+    let mut paused = false;
     // Of each key the record that was read last: the next one waits for it. Records without a key have no order.
     let mut last: HashMap<Vec<u8>, JoinHandle<()>> = HashMap::new();
     loop {
         // Paused rather than not read: who does not read for five minutes is put out of the group.
-        let epoch = *progress.epoch.borrow();
-        if held.available_permits() == 0 && paused != Some(epoch) {
-            paused = consumer.assignment().and_then(|all| consumer.pause(&all)).is_ok().then_some(epoch);
+        if HELD.available_permits() == 0 {
+            paused = consumer.assignment().and_then(|all| consumer.pause(&all)).is_ok();
         }
-        tokio::select! {
+        let record = tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = commits.tick() => {
-                progress.commit(&consumer, CommitMode::Async);
-                last.retain(|_, record| !record.is_finished());
-            }
-            _ = held.acquire_many(HELD_MAX as u32 / 2), if paused.is_some() => {
-                paused = None;
+            _ = HELD.acquire_many(HELD_MAX / 2), if paused => {
                 consumer.assignment().and_then(|all| consumer.resume(&all)).expect("what was paused");
+                paused = false;
+                continue;
             }
-            record = consumer.recv() => match record {
-                Err(e) => eprintln!("cannot read: {e}"),
-                Ok(record) => {
-                    let (record, room) = (record.detach(), held.clone().try_acquire_owned());
-                    let key = record.key().map(<[u8]>::to_vec);
-                    let before = key.as_ref().and_then(|key| last.remove(key));
-                    let (epoch, now) = (progress.taken(&record), progress.epoch.subscribe());
-                    let (handler, progress) = (handler.clone(), progress.clone());
-                    let task = tokio::spawn(async move {
-                        if let Some(before) = before {
-                            before.await.expect("a post does not panic");
-                        }
-                        if handler.forward(&record, epoch, now).await {
-                            progress.done(&record);
-                        }
-                        drop(room);
-                    });
-                    last.extend(key.map(|key| (key, task)));
-                }
-            },
-        }
-    }
-    // What is being posted ends, what waits is given back, and its offsets are not committed.
-    progress.epoch.send_replace(STOPPING);
-    let _ = timeout(STOP_WITHIN, held.acquire_many(HELD_MAX as u32)).await;
-    progress.commit(&consumer, CommitMode::Sync);
-    // Dropped, the consumer leaves the group.
-}
-
-/// How far each partition is, and how often partitions were taken from us. What was held before is then another's.
-struct Progress {
-    partitions: Mutex<HashMap<(String, i32), Partition>>,
-    epoch: watch::Sender<u64>,
-}
-
-#[derive(Default)]
-struct Partition {
-    /// Offsets in their order, and whether they are done.
-    held: VecDeque<(i64, bool)>,
-    /// Everything before it is done.
-    next: Option<i64>,
-}
-
-impl Progress {
-    fn taken(&self, record: &OwnedMessage) -> u64 {
-        let mut partitions = self.partitions.lock().expect("no panic");
-        let partition = partitions.entry((record.topic().into(), record.partition())).or_default();
-        partition.held.push_back((record.offset(), false));
-        *self.epoch.borrow()
-    }
-
-    fn done(&self, record: &OwnedMessage) {
-        let mut partitions = self.partitions.lock().expect("no panic");
-        let Some(partition) = partitions.get_mut(&(record.topic().into(), record.partition())) else { return };
-        for (_, done) in partition.held.iter_mut().filter(|(offset, _)| *offset == record.offset()) {
-            *done = true;
-        }
-        while let Some((offset, true)) = partition.held.front() {
-            partition.next = Some(offset + 1);
-            partition.held.pop_front();
-        }
-    }
-
-    /// Up to the first record of each partition that is not done.
-    fn commit<C: Consumer<Progress>>(&self, consumer: &C, mode: CommitMode) {
-        let mut next = TopicPartitionList::new();
-        for ((topic, partition), at) in self.partitions.lock().expect("no panic").iter() {
-            if let Some(offset) = at.next {
-                next.add_partition_offset(topic, *partition, Offset::Offset(offset)).expect("an offset");
+            record = consumer.recv() => record.map(|record| record.detach()),
+        };
+        let Ok(record) = record.inspect_err(|e| eprintln!("cannot read: {e}")) else { continue };
+        last.retain(|_, task| !task.is_finished());
+        let key = record.key().map(<[u8]>::to_vec);
+        let before = key.as_ref().and_then(|key| last.remove(key));
+        let (consumer, over, room) = (consumer.clone(), consumer.context().hold(&record), HELD.try_acquire());
+        let task = tokio::spawn(async move {
+            if let Some(before) = before {
+                before.await.expect("a post does not panic");
             }
+            consumer.context().forward(&record, over, &consumer).await;
+            drop(room);
+        });
+        last.extend(key.map(|key| (key, task)));
+    }
+    // What is being posted ends (10 s); what waits is given back, and its offsets are not committed.
+    consumer.context().assigned.lock().expect("no panic").over.cancel();
+    let _ = timeout(Duration::from_secs(10), HELD.acquire_many(HELD_MAX)).await;
+    // Dropped, the consumer commits and leaves the group.
+}
+
+impl Forward {
+    fn hold(&self, record: &OwnedMessage) -> CancellationToken {
+        let mut assigned = self.assigned.lock().expect("no panic");
+        let (held, end) = assigned.partitions.entry((record.topic().into(), record.partition())).or_default();
+        held.insert(record.offset());
+        *end = record.offset() + 1;
+        assigned.over.clone()
+    }
+
+    /// Until the record is done, or given back.
+    async fn forward(&self, record: &OwnedMessage, over: CancellationToken, consumer: &StreamConsumer<Forward>) {
+        let mut wait = WAIT_MIN;
+        loop {
+            let post = POSTS.acquire().await.expect("it is never closed");
+            if over.is_cancelled() {
+                return;
+            }
+            let Err((why, after)) = self.post(record).await else { break };
+            drop(post);
+            if wait == WAIT_MIN {
+                eprintln!("{} tried again until it is taken: {why}", place(record));
+            }
+            over.run_until_cancelled(sleep(after.max(wait.mul_f64(0.5 + fastrand::f64() / 2.0)))).await;
+            wait = WAIT_MAX.min(wait * 2);
         }
-        if next.count() > 0
-            && let Err(e) = consumer.commit(&next, mode)
-        {
-            eprintln!("not committed, the handler will see some records again: {e}");
+        let (topic, partition) = (record.topic(), record.partition());
+        let mut assigned = self.assigned.lock().expect("no panic");
+        if let Some((held, end)) = assigned.partitions.get_mut(&(topic.into(), partition)) {
+            held.remove(&record.offset());
+            // The last one that is done. Not stored: another has the partition by now, and posts it again.
+            let _ = consumer.store_offset(topic, partition, held.first().unwrap_or(end) - 1);
+        }
+    }
+
+    /// To the handler; or, when that refuses for good, to the dead letters. Else why not yet, and how long to wait at
+    /// least. Cut off, it may have been taken: the handler then sees it twice, with the same `ce-id`.
+    async fn post(&self, record: &OwnedMessage) -> Result<(), (String, Duration)> {
+        let body = record.payload().unwrap_or_default();
+        let mut request = self.client.post(self.url.clone()).header("content-type", "application/json");
+        if let Some(signature) = header(record, "retell_signature") {
+            request = request.header("x-retell-signature", self.signature(body, signature));
+        }
+        if let Some(id) = header(record, "ce_id") {
+            request = request.header("ce-id", id);
+        }
+        let none = |e: reqwest::Error| if e.is_timeout() { "no answer in time" } else { "no connection" };
+        let answer = request.body(body.to_vec()).send().await.map_err(|e| (none(e).into(), Duration::ZERO))?;
+        let (status, reason) = (answer.status().as_u16(), format!("http_{}", answer.status().as_u16()));
+        match status {
+            200..300 => return Ok(()),
+            408 | 425 | 429 | 500.. => return Err((reason, retry_after(&answer).unwrap_or_default())),
+            _ => eprintln!("{} to {}: {reason}", place(record), self.dead_letters),
+        }
+        let headers = record.headers().cloned().unwrap_or_else(OwnedHeaders::new);
+        let headers = headers.insert(Header { key: "reason", value: Some(&reason) });
+        let mut letter: FutureRecord<[u8], [u8]> = FutureRecord::to(&self.dead_letters).headers(headers);
+        (letter.key, letter.payload) = (record.key(), record.payload());
+        let sent = self.producer.send(letter, Duration::from_secs(8)).await;
+        sent.map(|_| ()).map_err(|(e, _)| (format!("no dead letter: {e}"), Duration::ZERO))
+    }
+
+    /// As received, or, where that is too old to be taken, anew. Never for a body that no key of ours has signed
+    /// before: whoever can write to the topic could have anything signed.
+    fn signature(&self, body: &[u8], received: &str) -> String {
+        let now = UNIX_EPOCH.elapsed().expect("after 1970").as_millis() as u64;
+        let signed_at = received.strip_prefix("v=").and_then(|rest| rest.split_once(",d=")?.0.parse().ok());
+        let too_old = signed_at.filter(|v| now.saturating_sub(*v) > SIGNED_FOR_MS);
+        let ours = too_old.is_some_and(|v| self.keys.iter().any(|key| sign(key, body, v) == received));
+        if ours { sign(&self.keys[0], body, now) } else { received.to_owned() }
+    }
+}
+
+impl ClientContext for Forward {}
+
+impl ConsumerContext for Forward {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        static READY: Once = Once::new();
+        match rebalance {
+            Rebalance::Assign(given) if given.count() > 0 => READY.call_once(|| println!("ready")),
+            Rebalance::Revoke(_) => std::mem::take(&mut *self.assigned.lock().expect("no panic")).over.cancel(),
+            _ => {}
         }
     }
 }
 
-impl ClientContext for Progress {}
+/// Seconds, or a date; of no more than an hour, whatever it says.
+fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
+    let value = answer.headers().get("retry-after")?.to_str().ok()?;
+    let until = || httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).ok();
+    Some(value.parse().map(Duration::from_secs).ok().or_else(until)?.min(Duration::from_secs(3600)))
+}
 
-impl ConsumerContext for Progress {
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Revoke(_) = rebalance {
-            self.commit(consumer, CommitMode::Sync);
-            self.partitions.lock().expect("no panic").clear();
-            // The range protocol takes all partitions at each rebalance: what is still wanted comes again.
-            self.epoch.send_if_modified(|epoch| {
-                *epoch = epoch.saturating_add(1);
-                true
-            });
-        }
-    }
+/// Retell's scheme: HMAC-SHA256 with the key's text over the body and the digits of the time.
+fn sign(key: &str, body: &[u8], v: u64) -> String {
+    let mac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).expect("a key of any length");
+    let digest = mac.chain_update(body).chain_update(v.to_string()).finalize().into_bytes();
+    format!("v={v},d={}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
 
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(given) = rebalance
-            && given.count() > 0
-            && *self.epoch.borrow() == 0
-        {
-            println!("ready");
-        }
-    }
+fn header<'a>(record: &'a OwnedMessage, name: &str) -> Option<&'a str> {
+    let header = record.headers()?.iter().find(|header| header.key == name)?;
+    str::from_utf8(header.value?).ok().filter(|value| value.chars().all(|c| c.is_ascii_graphic()))
+}
+
+fn place(record: &OwnedMessage) -> String {
+    format!("{}-{}@{}", record.topic(), record.partition(), record.offset())
+}
+
+fn setting(name: &str, otherwise: &str) -> String {
+    env::var(name).unwrap_or_else(|_| otherwise.to_owned())
 }
