@@ -11,6 +11,7 @@
 
 pub mod drain;
 mod last_resort;
+mod panics;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -93,11 +94,15 @@ impl ServiceError {
     }
 }
 
+/// Name of the runtime's thread.
+const WORKER: &str = "service";
+
 /// Runs the bridge until SIGTERM, SIGINT or SIGHUP; returns when all is on disk. A second signal ends it at once.
 pub fn run(config: Config) -> Result<(), ServiceError> {
+    panics::end_the_process(WORKER);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
-        .thread_name("service")
+        .thread_name(WORKER)
         .enable_all()
         .build()
         .map_err(|cause| ServiceError::Start { part: "runtime", cause })?;
