@@ -3,7 +3,7 @@
 //! Never happens: a commit, or anything else that a cluster remembers.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -14,6 +14,7 @@ use super::settings::{self, SettingsError};
 use super::{Options, TroubleKind, checkup};
 
 const ASK_FOR: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +99,7 @@ impl Reader {
     pub fn add(&mut self, topic: &str, start: Start) -> Result<(), ReadError> {
         let failed = |error: KafkaError| ReadError::Topic { topic: topic.to_owned(), cause: error.to_string() };
         let ends = |partition| {
-            let (low, high) = self.consumer.fetch_watermarks(topic, partition, ASK_FOR)?;
+            let (low, high) = self.watermarks(topic, partition)?;
             Ok((partition, low, high))
         };
         let partitions: Result<Vec<_>, _> = self.partitions(topic)?.into_iter().map(ends).collect();
@@ -125,6 +126,20 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// A partition without a leader is asked again for a while: its topic may just have been made, or its leader moves.
+    fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
+        let began = Instant::now();
+        loop {
+            let asked = self.consumer.fetch_watermarks(topic, partition, ASK_FOR);
+            let code = asked.as_ref().err().and_then(KafkaError::rdkafka_error_code);
+            let has_no_leader = matches!(code, Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable));
+            if !has_no_leader || began.elapsed() >= ASK_FOR {
+                return asked;
+            }
+            std::thread::sleep(ASK_AGAIN);
+        }
     }
 
     /// Where the records of a time begin; librdkafka's broker in memory knows no times, and all of its few are read.

@@ -355,3 +355,15 @@ fn the_client_says_its_version_and_its_features() {
     let features = super::builtin_features();
     assert!(features.iter().any(|feature| feature == "lz4") && features.len() > 3, "{features:?}");
 }
+
+#[test]
+fn a_partition_whose_leader_is_not_there_yet_is_asked_again() {
+    let bench = Bench::new(&[]);
+    let mut producer = bench.producer();
+    send(&mut producer, 1, b"x").unwrap();
+    receipts(&mut producer, 1);
+    bench
+        .cluster
+        .request_errors(RDKafkaApiKey::ListOffsets, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 3]);
+    assert_eq!(bench.read(1).len(), 1);
+}
