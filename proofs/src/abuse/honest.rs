@@ -42,10 +42,9 @@ pub(super) fn send(target: &Target<'_>, nth: u64, stretch: &str) -> Felt {
         if nth % 2 == 1 {
             connection = None;
         }
-        if deliver(target, &mut connection, body.as_bytes(), "an honest event", &mut felt.retried) {
-            felt.latencies.push(due.elapsed());
-        } else {
-            target.ledger.complain(format!("{stretch}: an honest event had no 2xx in {} attempts", RETRIES + 1));
+        match deliver(target, &mut connection, body.as_bytes(), "an honest event", &mut felt.retried) {
+            Ok(()) => felt.latencies.push(due.elapsed()),
+            Err(wrong) => target.ledger.complain(format!("{stretch}: an honest event {wrong}")),
         }
         number += 1;
         due += EVERY;
@@ -53,16 +52,17 @@ pub(super) fn send(target: &Target<'_>, nth: u64, stretch: &str) -> Felt {
     felt
 }
 
-/// Sends one signed body by Retell's rules; whether a 2xx came.
+/// Sends one signed body by Retell's rules; what came of it where no 2xx did.
 pub(super) fn deliver(
     target: &Target<'_>,
     connection: &mut Option<Connection>,
     body: &[u8],
     what: &'static str,
     retried: &mut u64,
-) -> bool {
+) -> Result<(), String> {
     let signature = signature(&target.source.api_key, body, now_ms());
     target.ledger.may_keep(what, &signature, body);
+    let mut answers = Vec::new();
     for attempt in 0..=RETRIES {
         if attempt > 0 {
             *retried += 1;
@@ -74,14 +74,15 @@ pub(super) fn deliver(
         if is_kept {
             target.ledger.must_keep(&signature);
         } else if let Some(status @ (401 | 413)) = status {
-            target.ledger.complain(format!("{what} of {} bytes was answered {status}", body.len()));
-            return false;
+            return Err(format!("of {} bytes was answered {status}", body.len()));
         }
         if is_kept && began.elapsed() < ANSWER_WITHIN {
-            return true;
+            return Ok(());
         }
+        let status = status.map_or("no answer".to_owned(), |status| status.to_string());
+        answers.push(format!("{status} after {:.1} s", began.elapsed().as_secs_f64()));
     }
-    false
+    Err(format!("had no 2xx in {} attempts: {}", RETRIES + 1, answers.join(", ")))
 }
 
 fn once(to: SocketAddr, path: &str, connection: &mut Option<Connection>, signature: &str, body: &[u8]) -> Option<u16> {

@@ -12,8 +12,8 @@ pub(super) fn abuse(target: &Target<'_>, lane: u64, chance: &mut Random) {
     while target.goes_on() {
         let body = body(shape % SHAPES, chance);
         target.tried();
-        if !deliver(target, &mut connection, &body, "an odd event", &mut 0) {
-            target.ledger.complain(format!("an odd event of shape {} had no 2xx", shape % SHAPES));
+        if let Err(wrong) = deliver(target, &mut connection, &body, "an odd event", &mut 0) {
+            target.ledger.complain(format!("an odd event of shape {} {wrong}", shape % SHAPES));
         }
         shape += 1;
     }
