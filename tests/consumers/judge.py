@@ -58,7 +58,7 @@ def dead_letters(letters, poison):
 
 
 def log(consumer):
-    text = consumer.process.log.read_text(errors="replace")
+    text = "".join(log.read_text(errors="replace") for log in consumer.folder.glob(f"{consumer.name}*.log"))
     told = [word for word in PRIVATE if word in text]
     assert not told, f"its log has {told}"
 
