@@ -54,7 +54,8 @@ def dead_letters(letters, poison):
     for name, _, _, value, headers in poison:
         reason = reasons[value, plain(headers)]
         assert (reason == "signature") == (name in ("forged", "stale")) and reason, f"{name}: the reason is {reason!r}"
-    assert len(letters) < 2 * len(poison), f"{len(letters)} letters for {len(poison)} poison records"
+    # A kill between a letter and its offset's commit repeats it; each consumer is killed once.
+    assert len(letters) <= len(poison) + 3, f"{len(letters)} letters for {len(poison)} poison records"
 
 
 def log(consumer):
