@@ -41,9 +41,15 @@ build_forward() { cargo_build forward; }
 build_java() { mvn -q -B -f examples/java/pom.xml package; }
 build_go() { (cd examples/go && go build -o bin/consumer .); }
 
-for tool in java:openjdk-17-jdk-headless mvn:maven go:golang-go npm:npm node:nodejs python3:python3-venv setpriv:util-linux; do
+# Debian's Go and Node are older than go.mod and package.json ask for.
+advice=(
+    "java: apt-get install openjdk-17-jdk-headless" "mvn: apt-get install maven" "go: 1.26 or newer, https://go.dev/dl"
+    "node: 20.19 or newer, https://nodejs.org/en/download" "npm: it comes with Node" "python3: apt-get install python3-venv"
+    "setpriv: apt-get install util-linux"
+)
+for tool in "${advice[@]}"; do
     type -P "${tool%%:*}" >/dev/null || {
-        echo "'${tool%%:*}' is missing. Install it: apt-get install ${tool#*:}" >"$log"
+        echo "'${tool%%:*}' is missing. Install it: ${tool#*: }" >"$log"
         failed "tool: ${tool%%:*}"
     }
 done

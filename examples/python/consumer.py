@@ -1,7 +1,6 @@
 """Keeps one row per Retell call in PostgreSQL, with its transcript and summary, from the topics of retell-bridge.
 Kafka hands out each record at least once; the table `seen`, written in one transaction with the row, makes that once."""
-import datetime, functools, hmac, json, os, random, re, signal, sys, time
-from typing import NamedTuple
+import datetime, functools, hmac, json, os, random, re, signal, sys, time, typing
 
 import psycopg
 from confluent_kafka import Consumer, KafkaException, Message, Producer
@@ -12,28 +11,27 @@ GROUP = os.environ.get("KAFKA_GROUP", "retell-python")
 TOPICS = os.environ.get("TOPICS", "retell.call_started,retell.call_ended,retell.call_analyzed").split(",")
 DEAD_LETTERS = os.environ.get("DEAD_LETTERS", f"retell.{GROUP}.dead")
 REPLAY = os.environ.get("REPLAY")  # a run id printed by `retell-bridge replay`: its records are taken once more
-KEYS = [key for key in os.environ.get("RETELL_API_KEYS", "").split(",") if key]
+KEYS = [key.strip() for key in os.environ.get("RETELL_API_KEYS", "").split(",") if key.strip()]
 DATABASE_URL = os.environ.get("DATABASE_URL", "postgresql://localhost/retell")
 # Kafka's security settings (security.protocol, sasl.…) belong here. 16 MiB: the bridge takes bodies of 8 MiB.
 KAFKA = {"bootstrap.servers": os.environ.get("KAFKA_BROKERS", "localhost:9092"), "message.max.bytes": 16 << 20}
-# How long a ce_id is remembered: longer than bridge, topic or group can go back, and than any replay not named above.
-REMEMBER_S = 7 * 24 * 3600
+# How long a ce_id is remembered: longer than the topics' retention.ms and segment.ms. A group can be set back so far.
+REMEMBER_S = 35 * 24 * 3600
 TABLES = """CREATE TABLE IF NOT EXISTS seen(ce_id TEXT PRIMARY KEY, seen_at BIGINT NOT NULL, replay TEXT);
 CREATE TABLE IF NOT EXISTS calls(call_id TEXT PRIMARY KEY, agent_id TEXT, started_ms BIGINT, ended_ms BIGINT,
   reason TEXT, transcript TEXT, summary TEXT, analyses INTEGER NOT NULL DEFAULT 0, analyzed_at TEXT,
   analyzed_position TEXT, events INTEGER NOT NULL DEFAULT 0)"""
-Event = NamedTuple("Event", ce_id=str, time=str, position=int, origin=str, type=str, call_id=str, call=CallResponse)
+Event = typing.NamedTuple("Event", ce_id=str, time=str, position=int, origin=str, type=str, call_id=str, call=CallResponse)
 
 class Poison(Exception):
     """A record that no second try can help; its text becomes the dead letter's `reason`."""
 
-def log(line: str):  # kinds and places: never a body, key or number, and no database's message, which can hold a row
-    print(line, file=sys.stderr, flush=True)
+log = functools.partial(print, file=sys.stderr, flush=True)  # kinds and places: never a body, key or number
 
 def verify(value: bytes, signature: str, ce_time: str, keys: list[str]) -> bool:
     """Did Retell sign this? With the event's time as the clock: the SDK's own check refuses what is five minutes old.
     Optional, the bridge has checked. WHOEVER HOLDS THE KEY CAN PLACE CALLS: give it to as few consumers as you can."""
-    if not (found := re.fullmatch("v=([0-9]{1,16}),d=([0-9a-f]{64})", signature)):
+    if not (found := re.fullmatch("v=([0-9]{1,16}),d=([0-9a-f]{64})", signature)) or not ce_time.endswith("Z"):
         return False
     stamp, clock = int(found[1]), round(datetime.datetime.fromisoformat(ce_time).timestamp() * 1000)
     digests = [hmac.new(key.encode(), value + str(stamp).encode(), "sha256").hexdigest() for key in keys]
@@ -48,18 +46,18 @@ def number(value) -> int | None:
 def read(message: Message) -> Event:
     """Pure: whatever fails in here is the record's own fault."""
     try:
-        header = {name: value.decode() for name, value in message.headers() or [] if value is not None}.get
+        header = lambda name: (dict(message.headers() or []).get(name) or b"").decode()  # others' may be no text
         if not header("ce_id"):
             raise Poison("no_ce_id")
-        if KEYS and not verify(message.value(), header("retell_signature", ""), header("ce_time", ""), KEYS):
+        if KEYS and not verify(message.value(), header("retell_signature"), header("ce_time"), KEYS):
             raise Poison("signature")
-        body = json.loads(message.value())
-        call = body["call"] if "call" in body else body["data"]  # `data`: its older name
+        body = json.loads(message.value(), parse_constant=int)  # which takes no NaN, as JSON has none
+        call = body.get("call") or body["data"]  # `data`: its older name
         # The SDK's type without its validation: a new field or value from Retell must not stop a consumer.
         call = (WebCallResponse if call.get("call_type") == "web_call" else PhoneCallResponse).construct(**call)
         if not (text(body["event"]) and text(call.call_id)):
             raise Poison("unreadable")
-        place = header("ce_time", ""), int(header("retell_position", "0"))
+        place = header("ce_time"), int(header("retell_position") or 0)
         return Event(header("ce_id"), *place, header("retell_origin"), body["event"], text(call.call_id), call)
     except Exception as error:
         raise error if isinstance(error, Poison) else Poison("unreadable")
@@ -130,16 +128,19 @@ def main():
                 event = read(message)
                 if db is None or db.closed:
                     db = psycopg.connect(DATABASE_URL, autocommit=True, row_factory=dict_row, connect_timeout=5)
-                    db.execute(TABLES)
                 store(db, event)
-            except (Poison, psycopg.DataError) as error:
+            except psycopg.errors.UndefinedTable:  # at the first record, or because somebody has dropped them
+                db.execute(TABLES)
+                continue
+            except (Poison, psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
                 set_aside(producer, message, str(error) if isinstance(error, Poison) else "data")
             consumer.commit(message, asynchronous=True)
             message, wait_s = None, 0.5
         except (psycopg.Error, KafkaException) as error:
             # No fault of the record's: it stays in hand, none is skipped. After five minutes (max.poll.interval.ms) the
-            # group gives the partition away and the record comes again, which `seen` makes harmless.
-            log(f"tries again in {wait_s} s: {type(error).__name__}")
+            # group gives it to another; `seen` makes that harmless. A statement's error can hold a row and is not told.
+            told = isinstance(error, KafkaException) or type(error) is psycopg.OperationalError and not error.sqlstate
+            log(f"tries again in {wait_s} s: {' '.join(str(error).split()) if told else type(error).__name__}")
             until, wait_s = time.monotonic() + wait_s, min(wait_s * 2, 30)
             while not signals and time.monotonic() < until:
                 time.sleep(0.1)

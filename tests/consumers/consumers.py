@@ -16,6 +16,8 @@ READY = 90
 # A group waits for a killed member for its session's time, 45 s with most clients.
 PATIENCE = 240
 STOPS_WITHIN = 15
+# Those that are run twice in one group for a while, on one store. (The files of the others belong to one process.)
+TWICE = ["python", "typescript", "go"]
 
 COMMANDS = {
     "python": [EXAMPLES / "python/.venv/bin/python", EXAMPLES / "python/consumer.py"],
@@ -38,12 +40,15 @@ class Consumer:
         self.thread = None
 
     def start(self, **settings):
+        self.process = self.begin(self.name, settings)
+        self.process.wait_line("ready", READY)
+
+    def begin(self, name, settings):
         env = {"KAFKA_BROKERS": self.brokers, **self.settings, **settings}
         if self.name == "forward":
             self.store.handler.not_before.clear()  # who starts anew knows of no Retry-After
         # Its group, topics and dead letters have the names that they have by themselves.
-        self.process = Process(self.name, self.folder, COMMANDS[self.name], {k: str(v) for k, v in env.items()}, self.folder)
-        self.process.wait_line("ready", READY)
+        return Process(name, self.folder, COMMANDS[self.name], {k: str(v) for k, v in env.items()}, self.folder)
 
     def stop(self):
         code = self.process.stop(STOPS_WITHIN)
@@ -60,6 +65,30 @@ class Consumer:
             return sum(self.committed().values()) >= share * total
 
         wait(f"{share:.0%} of {total} records to be committed", PATIENCE, there)
+
+    def with_second(self, share, total, settings):
+        """A second one of its group joins at its work and leaves again: each has all of its calls, no offset goes back."""
+        highest = {}
+
+        def there():
+            now = self.committed()
+            back = {at: (highest[at], offset) for at, offset in now.items() if offset < highest.get(at, 0)}
+            assert not back, f"while two shared the work, offsets went back: {back}"
+            highest.update(now)
+            return sum(now.values()) >= share * total
+
+        second = self.begin(f"{self.name}-second", settings)
+        try:
+            second.wait_line("ready", READY)
+            wait(f"{share:.0%} of {total} records to be committed by two", PATIENCE, there)
+            group = self.admin.describe_consumer_groups([self.group])[self.group].result(30)
+            have = [{(at.topic, at.partition) for at in member.assignment.topic_partitions} for member in group.members]
+            split = [own for own in have if own != {(topic, n) for topic in self.topics for _, n in own}]
+            assert len(have) == 2 and all(have) and not split, f"not the same partitions of each topic: {have}"
+            code = second.stop(STOPS_WITHIN)
+            assert code == 0, f"the second of two, SIGTERM: ended with {code}: {second.last()}"
+        finally:
+            second.kill()
 
     def wait_end(self, ends):
         """Until it has committed up to `ends`, {(topic, partition): end}."""
@@ -99,7 +128,9 @@ class Consumer:
             time.sleep(1)
             self.process.kill()
         self.start(**settings)
-        self.wait_share(0.4, total)
+        self.wait_share(0.3, total)
+        if self.name in TWICE:
+            self.with_second(0.45, total, settings)
         self.store.away()
         self.wait_share(0.6, total)
         self.stop()

@@ -54,11 +54,12 @@ def dead_letters(letters, poison):
     for name, _, _, value, headers in poison:
         reason = reasons[value, plain(headers)]
         assert (reason == "signature") == (name in ("forged", "stale")) and reason, f"{name}: the reason is {reason!r}"
-    assert len(letters) < 2 * len(poison), f"{len(letters)} letters for {len(poison)} poison records"
+    # A kill between a letter and its offset's commit repeats it; each consumer is killed once.
+    assert len(letters) <= len(poison) + 3, f"{len(letters)} letters for {len(poison)} poison records"
 
 
 def log(consumer):
-    text = consumer.process.log.read_text(errors="replace")
+    text = "".join(log.read_text(errors="replace") for log in consumer.folder.glob(f"{consumer.name}*.log"))
     told = [word for word in PRIVATE if word in text]
     assert not told, f"its log has {told}"
 

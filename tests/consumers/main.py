@@ -91,8 +91,9 @@ def first_of(records):
 
 
 def copies(records, number, chance):
-    chosen = chance.sample(records, number)
-    return [(record.topic, record.key, record.value, record.headers) for record in chosen]
+    """With a header of somebody else's, which need not be text."""
+    chosen, other = chance.sample(records, number), ("trace", b"\xff\x00")
+    return [(record.topic, record.key, record.value, [*record.headers, other]) for record in chosen]
 
 
 @dataclasses.dataclass

@@ -14,8 +14,8 @@ const TABLES: &str = "CREATE TABLE IF NOT EXISTS seen(ce_id TEXT PRIMARY KEY, se
 CREATE TABLE IF NOT EXISTS calls(call_id TEXT PRIMARY KEY, agent_id TEXT, started_ms BIGINT, ended_ms BIGINT,
   reason TEXT, transcript TEXT, summary TEXT, analyses INTEGER NOT NULL DEFAULT 0, analyzed_at TEXT,
   analyzed_position TEXT, events INTEGER NOT NULL DEFAULT 0); PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL";
-/// How long a ce_id is remembered: longer than bridge, topic or group can go back, and than any replay not in `REPLAY`.
-const REMEMBER_S: i64 = 7 * 24 * 3600;
+/// How long a ce_id is remembered: longer than the topics' retention.ms and segment.ms. A group can be set back so far.
+const REMEMBER_S: i64 = 35 * 24 * 3600;
 /// Columns, and the fields of a call that they take: what an event always knows, and what it knows from `call_ended` on.
 const EARLY: [[&str; 2]; 2] = [["agent_id", "agent_id"], ["started_ms", "start_timestamp"]];
 const LATE: [[&str; 2]; 3] =
@@ -39,9 +39,9 @@ fn verify(value: &[u8], signature: &str, ce_time: &str, keys: &str) -> Option<()
     let signed = |key: &str| {
         let mac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).ok()?.chain_update(value);
         let own = mac.chain_update(ms.to_string()).finalize().into_bytes();
-        (own.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == digest).then_some(())
+        (own.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == digest && !key.is_empty()).then_some(())
     };
-    keys.split(',').find_map(signed).filter(|()| clock.abs_diff(ms.into()) <= 300_000)
+    keys.split([',', ' ']).find_map(signed).filter(|()| clock.abs_diff(ms.into()) <= 300_000)
 }
 
 /// The body, or why no second try can help this record. It stays open: no new field or type must stop a consumer.
@@ -57,7 +57,7 @@ fn read(record: &BorrowedMessage<'_>) -> Result<Value, &'static str> {
 }
 
 fn call(body: &Value) -> &Value {
-    body.get("call").unwrap_or(&body["data"]) // `data`: its older name
+    body.get("call").filter(|call| !call.is_null()).unwrap_or(&body["data"]) // `data`: its older name
 }
 
 /// The effect and the memory of it in one transaction: after a kill both are there, or neither.
@@ -78,8 +78,8 @@ fn store(db: &mut Connection, record: &BorrowedMessage<'_>, body: &Value) -> rus
         (analyzed_at, CAST(analyzed_position AS INTEGER))) FROM calls WHERE call_id = ?1";
     let wins: bool = change.query_row(wins, params![id, ended, analyzed, time, position], |row| row.get(0))?;
     for [column, field] in EARLY.iter().chain(LATE.iter().filter(|_| ended)) {
-        let text = call[field].as_str().map(|text| text.to_owned().into());
-        let value: Option<rusqlite::types::Value> = text.or(call[field].as_i64().map(Into::into));
+        let (text, number) = (call[field].as_str().map(str::to_owned), call[field].as_i64());
+        let value: rusqlite::types::Value = if column.ends_with("_ms") { number.into() } else { text.into() };
         let set = format!("{column} = iif(?2, coalesce(?3, {column}), coalesce({column}, ?3))");
         change.execute(&format!("UPDATE calls SET {set} WHERE call_id = ?1"), params![id, wins, value])?;
     }
@@ -90,7 +90,7 @@ fn store(db: &mut Connection, record: &BorrowedMessage<'_>, body: &Value) -> rus
     let count = "UPDATE calls SET events = events + ?2, analyses = analyses + ?3 WHERE call_id = ?1";
     change.execute(count, params![id, known.is_none(), analyzed && known.is_none()])?;
     change.execute("INSERT OR REPLACE INTO seen VALUES (?1, unixepoch(), ?2)", params![ce_id, replay])?;
-    change.execute("DELETE FROM seen WHERE seen_at < unixepoch() - ?1 AND random() % 1000 = 0", [REMEMBER_S])?;
+    change.execute("DELETE FROM seen WHERE unixepoch() % 1000 = 0 AND seen_at < unixepoch() - ?1", [REMEMBER_S])?;
     change.commit()
 }
 
@@ -122,7 +122,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let consumer: BaseConsumer = kafka.create()?;
     let topics = setting("TOPICS", "retell.call_started,retell.call_ended,retell.call_analyzed");
     consumer.subscribe(&topics.split(',').collect::<Vec<_>>())?;
-    let mut db = Connection::open(setting("DATABASE", "retell.sqlite"))?;
+    let mut db = Connection::open(setting("DATABASE", "calls.sqlite"))?;
     db.execute_batch(TABLES)?;
     let ready = Once::new();
     while !stop.load(Relaxed) {
