@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let consumer: Arc<StreamConsumer<Forward>> = Arc::new(kafka.create_with_context(forward)?);
     let topics = setting("TOPICS", "retell.call_started,retell.call_ended,retell.call_analyzed");
-    consumer.subscribe(&topics.split(',').collect::<Vec<_>>())?;
+    consumer.subscribe(&topics.split(',').map(str::trim).collect::<Vec<_>>())?;
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
