@@ -15,7 +15,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -31,38 +31,26 @@ var deadLetters = env("DEAD_LETTERS", "retell."+group+".dead")
 //go:embed store.sql
 var takeEvent string
 
-// What is used of an event. A field of another type than this is as if it were not there.
-type event struct {
-	Event      string
-	Call, Data *struct { // data is the older name of call
-		ID         string  `json:"call_id"`
-		Agent      *string `json:"agent_id"`
-		Started    *int64  `json:"start_timestamp"`
-		Ended      *int64  `json:"end_timestamp"`
-		Reason     *string `json:"disconnection_reason"`
-		Transcript *string
-		Analysis   struct {
-			Summary *string `json:"call_summary"`
-		} `json:"call_analysis"`
-	}
-}
+type object = map[string]json.RawMessage
 
 func main() {
 	stop, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	db, _ := sql.Open("sqlite", env("DATABASE", "calls.db")+"?_txlock=immediate&_timeout=5000&_journal_mode=WAL")
-	topics := env("TOPICS", "retell.call_started,retell.call_ended,retell.call_analyzed")
-	ready := sync.OnceFunc(func() { fmt.Println("ready") })
+	db, _ := sql.Open("sqlite", env("DATABASE", "retell.sqlite")+"?_txlock=immediate&_timeout=5000&_journal_mode=WAL")
+	// How often we were given partitions, and they were taken: a batch of before is another's, its offsets not ours.
+	var assigned, revoked atomic.Int64
+	taken := func(context.Context, *kgo.Client, map[string][]int32) { revoked.Add(1) }
 	kafka, err := kgo.NewClient(
-		kgo.SeedBrokers(strings.Split(env("KAFKA_BROKERS", "localhost:9092"), ",")...),
-		kgo.ConsumerGroup(group), kgo.ConsumeTopics(strings.Split(topics, ",")...),
+		kgo.ConsumerGroup(group), kgo.SeedBrokers(list(env("KAFKA_BROKERS", "localhost:9092"))...),
+		kgo.ConsumeTopics(list(env("TOPICS", "retell.call_started,retell.call_ended,retell.call_analyzed"))...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(),
 		// One consumer gets the same partition of every topic, all that there is of a call, and keeps it for a batch.
 		kgo.Balancers(kgo.RangeBalancer()), kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, given map[string][]int32) {
-			if len(given) > 0 {
-				ready()
+			if len(given) > 0 && assigned.Add(1) == 1 {
+				fmt.Println("ready")
 			}
 		}),
+		kgo.OnPartitionsRevoked(taken), kgo.OnPartitionsLost(taken),
 		kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelWarn, nil)), kgo.DefaultProduceTopic(deadLetters),
 		// As large as the bridge takes a body; and what Kafka does not take is tried again sooner than a stop must end.
 		kgo.ProducerBatchMaxBytes(9<<20), kgo.RecordDeliveryTimeout(8*time.Second), kgo.RetryTimeout(8*time.Second))
@@ -74,14 +62,17 @@ func main() {
 		if err := fetches.Err(); err != nil && stop.Err() == nil {
 			log.Println("cannot read:", err)
 		}
-		batch, done := fetches.Records(), 0
+		batch, done, before := fetches.Records(), 0, revoked.Load()
 		// What fails is no record's fault: nothing is skipped. The client keeps us in the group meanwhile.
 		backoff.Retry(stop, func() (any, error) {
 			defer kafka.AllowRebalance()
-			for ; done < len(batch) && stop.Err() == nil; done++ {
+			for ; done < len(batch) && stop.Err() == nil && revoked.Load() == before; done++ {
 				if err := take(db, kafka, batch[done]); err != nil {
 					return nil, err
 				}
+			}
+			if revoked.Load() != before {
+				return nil, nil
 			}
 			return nil, kafka.CommitRecords(context.Background(), batch[:done]...)
 		}, backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
@@ -97,16 +88,16 @@ func take(db *sql.DB, kafka *kgo.Client, r *kgo.Record) error {
 	for _, h := range r.Headers {
 		header[h.Key] = string(h.Value)
 	}
-	var e event
-	err := json.Unmarshal(r.Value, &e)
-	_, mistyped := err.(*json.UnmarshalTypeError) // all the other fields are there
-	c, id, at := cmp.Or(e.Call, e.Data), header["ce_id"], header["ce_time"]
+	e := *cmp.Or(as[object](r.Value), &object{})
+	c := *cmp.Or(as[object](e["call"]), as[object](e["data"]), &object{}) // data is its older name
+	a := *cmp.Or(as[object](c["call_analysis"]), &object{})
+	event, call := cmp.Or(as[string](e["event"]), new("")), cmp.Or(as[string](c["call_id"]), new(""))
 	switch {
-	case id == "":
+	case header["ce_id"] == "":
 		reason = "no_ce_id"
-	case keys != "" && !verify(r.Value, header["retell_signature"], at, strings.Split(keys, ",")):
+	case keys != "" && !verify(r.Value, header["retell_signature"], header["ce_time"], list(keys)):
 		reason = "signature"
-	case err != nil && !mistyped, !utf8.Valid(r.Value), e.Event == "", c == nil, c.ID == "":
+	case !utf8.Valid(r.Value), *event == "", *call == "":
 		reason = "unreadable"
 	case header["retell_origin"] == "replay:"+replay:
 		run = replay
@@ -122,10 +113,10 @@ func take(db *sql.DB, kafka *kgo.Client, r *kgo.Record) error {
 		return err
 	}
 	defer tx.Rollback() // after Commit it does nothing
-	said := []any{id, run, e.Event, c.ID, c.Agent, c.Started, c.Ended, c.Reason, c.Transcript,
-		c.Analysis.Summary, at, header["retell_position"]}
-	known := map[string]int{"call_ended": 9, "call_analyzed": 12} // the others know the first six
-	clear(said[cmp.Or(known[e.Event], 6):])
+	said := []any{header["ce_id"], run, *event, *call, as[string](c["agent_id"]), as[int64](c["start_timestamp"]),
+		as[int64](c["end_timestamp"]), as[string](c["disconnection_reason"]), as[string](c["transcript"]),
+		as[string](a["call_summary"]), header["ce_time"], header["retell_position"]}
+	clear(said[cmp.Or(map[string]int{"call_ended": 9, "call_analyzed": 12}[*event], 6):]) // so much of it each knows
 	if _, err := tx.Exec(takeEvent, said...); err != nil {
 		return err
 	}
@@ -146,4 +137,13 @@ func verify(raw []byte, sent, at string, keys []string) bool {
 	})
 }
 
+// What is of another type than T is as if it were not there, and erases nothing.
+func as[T any](field json.RawMessage) (value *T) {
+	if json.Unmarshal(field, &value) != nil {
+		value = nil
+	}
+	return value
+}
+
 func env(name, otherwise string) string { return cmp.Or(os.Getenv(name), otherwise) }
+func list(of string) []string           { return strings.Fields(strings.ReplaceAll(of, ",", " ")) }

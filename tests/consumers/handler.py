@@ -24,6 +24,7 @@ class Handler:
         self.not_before = {}  # sha256 of a body: when it may come again
         self.done = collections.defaultdict(set)  # (event, call_id): turns that are done
         self.away = False
+        self.stuck = True  # has 503 for events that say so
         self.fetched = collections.Counter()
         outer = self
 
@@ -65,6 +66,8 @@ class Handler:
         if time.monotonic() < self.not_before.get(sha, 0):
             self.wrong.append("it came back before Retry-After had passed")
         mood, first = int(sha[:4], 16) % 400, self.tries[sha] == 1
+        if self.stuck and b'"stuck": true' in body:
+            return 503, None
         if first and mood < 12:
             return 503, None
         if first and mood < 14:

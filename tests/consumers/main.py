@@ -4,6 +4,7 @@ usage: main.py [--bridge BINARY] [CONSUMER...]   (tests/consumers.sh builds what
 """
 
 import argparse
+import collections
 import dataclasses
 import json
 import os
@@ -19,7 +20,7 @@ import time
 import judge
 from confluent_kafka.admin import NewTopic
 from consumers import COMMANDS, TOPICS, Consumer
-from events import API_KEY, Made, poison
+from events import API_KEY, Made, now_ms, poison, signature
 from handler import Handler
 from sender import Sender, ends, produce, read_all
 from services import ROOT, Bridge, Postgres, java, start_connect, start_kafka, wait
@@ -223,6 +224,48 @@ def judge_replay(scene, expected):
     check("connect: each value is a line of the file", all_sunk, sunk_to, connect, read_all(brokers, analyses))
 
 
+def judge_stuck(scene):
+    """What the handler never takes holds its partition, and no more is posted, or posted again, than is said; a replay is
+    posted where it is announced."""
+    brokers, handler = scene.brokers, scene.handler
+    forward = next(consumer for consumer in scene.everyone if consumer.name == "forward")
+    forward.group, forward.topics, settings = "stuck", ["stuck"], {"KAFKA_GROUP": "stuck", "TOPICS": "stuck"}
+    forward.admin.create_topics([NewTopic("stuck", 1, 1)])["stuck"].result(30)
+    records = []
+    for number in range(400):
+        call = {"call_id": f"call_stuck_{number}", "metadata": {"stuck": number == 0}}
+        body = json.dumps({"event": "call_ended", "call": call}).encode()
+        headers = [("ce_id", f"stuck-{number}".encode()), ("retell_signature", signature(body, now_ms()).encode())]
+        records.append(("stuck", call["call_id"].encode(), body, headers))
+    produce(brokers, records)
+    begun = len(handler.seen)
+
+    def posted():
+        return collections.Counter(ce_id for _, _, ce_id, _, _ in handler.seen[begun:])
+
+    for times in (1, 2):
+        forward.start(**settings)
+        wait("99 to be posted", 60, lambda: sum(posted().values()) >= 99 * times)
+        time.sleep(3)
+        assert set(posted()) == {f"stuck-{number}" for number in range(1, 100)}, f"{len(posted())} posted behind the stuck one"
+        assert times == 1 or not any(forward.committed().values()), f"{forward.committed()} is committed"
+        forward.stop()
+    handler.stuck = False
+    forward.start(**settings)
+    forward.wait_end({("stuck", 0): 400})
+    forward.stop()
+    counts = posted()
+    assert len(counts) == 400 and set(counts.values()) <= {1, 3}, f"{len(counts)} of 400 posted, times: {set(counts.values())}"
+    for run in ("told", "untold"):
+        origin = ("retell_origin", f"replay:{run}".encode())
+        produce(brokers, [(*rest, [*headers, origin]) for *rest, headers in records[200:210]])
+    forward.start(**settings, REPLAY="told")
+    forward.wait_end({("stuck", 0): 420})
+    forward.stop()
+    again = posted() - counts
+    assert again == collections.Counter(f"stuck-{number}" for number in range(200, 210)), f"of two replays: {again}"
+
+
 def all_sunk(file, connect, records):
     def lines():
         return file.read_text().splitlines() if file.exists() else []
@@ -264,6 +307,8 @@ try:
         consumer.thread.join()
     say("all consumers have ended")
     judge_replay(scene, judge_lives(scene, records, wrong))
+    if "forward" in [consumer.name for consumer in scene.everyone]:
+        check("forward: what is never taken holds up so much and no more; replays only where announced", judge_stuck, scene)
     say("done")
 except Exception as error:
     check("the rig itself", lambda: (_ for _ in ()).throw(error))

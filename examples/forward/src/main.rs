@@ -5,23 +5,20 @@ use hmac::{Hmac, KeyInit, Mac};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::{ClientConfig, ClientContext};
+use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, Once};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{env, fs};
+use std::time::{Duration, UNIX_EPOCH};
+use std::{env, error::Error, fs};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::{sync::Semaphore, task::JoinHandle, time::sleep, time::timeout};
+use tokio::{sync::Semaphore, task::JoinHandle, time::Instant, time::sleep, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Posts at the handler at the same time.
 static POSTS: Semaphore = Semaphore::const_new(64);
-/// Records that were read and are not done, whether they are posted, wait for another try or for the one before them:
-/// bounds the memory, and how many records the handler may see again after a kill.
-const HELD_MAX: u32 = 256;
-static HELD: Semaphore = Semaphore::const_new(HELD_MAX as usize);
-const WAIT_MIN: Duration = Duration::from_millis(500);
-const WAIT_MAX: Duration = Duration::from_secs(30);
+/// So far behind the first record that is not done a partition is read: bounds the memory, and what is done but not
+/// committed, which the handler sees again after a kill or a rebalance.
+const SPAN_MAX: i64 = 100;
 /// Retell's own check takes a signature for five minutes; the rest is for the way there and for clocks that differ.
 const SIGNED_FOR_MS: u64 = 4 * 60 * 1000;
 
@@ -30,6 +27,7 @@ struct Forward {
     url: reqwest::Url,
     keys: Vec<String>,
     dead_letters: String,
+    replay: String,
     producer: FutureProducer,
     assigned: Mutex<Assigned>,
 }
@@ -37,118 +35,127 @@ struct Forward {
 #[derive(Default)]
 struct Assigned {
     /// Of each partition the offsets that are not done, and the one behind all that were read.
-    partitions: HashMap<(String, i32), (BTreeSet<i64>, i64)>,
+    partitions: HashMap<String, (BTreeSet<i64>, i64)>,
     /// Cancelled when what waits is given back: at a rebalance, which takes all partitions, and at the end.
     over: CancellationToken,
 }
 
+/// A record's partition, and what is cancelled when it is given back.
+type Held = (TopicPartitionList, CancellationToken);
+
 #[tokio::main]
-async fn main() {
+async fn main() -> Result<(), Box<dyn Error>> {
     let group = setting("KAFKA_GROUP", "retell-forward");
     let mut kafka = ClientConfig::new();
     kafka.set("bootstrap.servers", setting("KAFKA_BROKERS", "localhost:9092"));
     kafka.set("message.max.bytes", "9437184"); // as large as the bridge takes a body
-    let producer = kafka.clone().set("message.timeout.ms", "8000").create().expect("settings of Kafka");
+    let producer = kafka.clone().set("message.timeout.ms", "8000").create()?;
     // Committed, each second and before partitions go, is what is stored: up to the first record that is not done.
     kafka.set("auto.commit.interval.ms", "1000").set("enable.auto.offset.store", "false");
     // One forwarder gets the same partition of every topic, and with it all events of a call.
     kafka.set("group.id", &group).set("auto.offset.reset", "earliest").set("partition.assignment.strategy", "range");
 
-    let timeout_ms = setting("TIMEOUT_MS", "10000").parse().expect("TIMEOUT_MS: milliseconds");
+    let timeout_ms = setting("TIMEOUT_MS", "10000").parse().ok().filter(|ms| *ms > 0);
+    let url = setting("HANDLER_URL", "").parse().ok().filter(|url: &reqwest::Url| url.scheme().starts_with("http"));
     // A redirect is an answer like another: a signed body is not carried elsewhere.
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
     // One a line: the first one signs, any of them may have signed. WARNING: such a key can also place calls.
-    let keys = env::var("RETELL_API_KEY_FILE").map(|file| fs::read_to_string(file).expect("the file of keys"));
+    let read = |file| fs::read_to_string(file).ok().filter(|keys| !keys.trim().is_empty());
+    let keys = env::var("RETELL_API_KEY_FILE").map_or(Some(String::new()), read);
+    let keys = keys.ok_or("RETELL_API_KEY_FILE: no key can be read there")?;
     let forward = Forward {
-        client: client.timeout(Duration::from_millis(timeout_ms)).build().expect("an HTTP client"),
-        url: setting("HANDLER_URL", "").parse().expect("HANDLER_URL: where to post to"),
-        keys: keys.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
+        client: client.timeout(Duration::from_millis(timeout_ms.ok_or("TIMEOUT_MS: milliseconds")?)).build()?,
+        url: url.ok_or("HANDLER_URL: where to post to, such as http://localhost:3000/webhook")?,
+        keys: keys.split_whitespace().map(str::to_owned).collect(),
         dead_letters: setting("DEAD_LETTERS", &format!("retell.{group}.dead")),
+        replay: format!("replay:{}", setting("REPLAY", "")),
         producer,
         assigned: Mutex::default(),
     };
-    let consumer: Arc<StreamConsumer<Forward>> =
-        Arc::new(kafka.create_with_context(forward).expect("settings of Kafka"));
+    let consumer: Arc<StreamConsumer<Forward>> = Arc::new(kafka.create_with_context(forward)?);
     let topics = setting("TOPICS", "retell.call_started,retell.call_ended,retell.call_analyzed");
-    consumer.subscribe(&topics.split(',').collect::<Vec<_>>()).expect("topics");
+    consumer.subscribe(&topics.split(',').map(str::trim).collect::<Vec<_>>())?;
 
-    let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
-    let mut interrupt = signal(SignalKind::interrupt()).expect("a signal handler");
-    let mut paused = false;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     // Of each key the record that was read last: the next one waits for it. Records without a key have no order.
     let mut last: HashMap<Vec<u8>, JoinHandle<()>> = HashMap::new();
     loop {
-        // Paused rather than not read: who does not read for five minutes is put out of the group.
-        if HELD.available_permits() == 0 {
-            paused = consumer.assignment().and_then(|all| consumer.pause(&all)).is_ok();
-        }
         let record = tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = HELD.acquire_many(HELD_MAX / 2), if paused => {
-                consumer.assignment().and_then(|all| consumer.resume(&all)).expect("what was paused");
-                paused = false;
-                continue;
-            }
             record = consumer.recv() => record.map(|record| record.detach()),
         };
         let Ok(record) = record.inspect_err(|e| eprintln!("cannot read: {e}")) else { continue };
         last.retain(|_, task| !task.is_finished());
         let key = record.key().map(<[u8]>::to_vec);
         let before = key.as_ref().and_then(|key| last.remove(key));
-        let (consumer, over, room) = (consumer.clone(), consumer.context().hold(&record), HELD.try_acquire());
+        let (consumer, held) = (consumer.clone(), consumer.context().hold(&record, &consumer));
         let task = tokio::spawn(async move {
             if let Some(before) = before {
                 before.await.expect("a post does not panic");
             }
-            consumer.context().forward(&record, over, &consumer).await;
-            drop(room);
+            consumer.context().forward(&record, held, &consumer).await;
         });
         last.extend(key.map(|key| (key, task)));
     }
     // What is being posted ends (10 s); what waits is given back, and its offsets are not committed.
     consumer.context().assigned.lock().expect("no panic").over.cancel();
-    let _ = timeout(Duration::from_secs(10), HELD.acquire_many(HELD_MAX)).await;
+    let _ = timeout(Duration::from_secs(10), POSTS.acquire_many(64)).await;
     // Dropped, the consumer commits and leaves the group.
+    Ok(())
 }
 
 impl Forward {
-    fn hold(&self, record: &OwnedMessage) -> CancellationToken {
+    fn hold(&self, record: &OwnedMessage, consumer: &StreamConsumer<Self>) -> Held {
+        let mut partition = TopicPartitionList::new();
+        partition.add_partition(record.topic(), record.partition());
         let mut assigned = self.assigned.lock().expect("no panic");
-        let (held, end) = assigned.partitions.entry((record.topic().into(), record.partition())).or_default();
+        let (held, end) = assigned.partitions.entry(at(record)).or_default();
         held.insert(record.offset());
         *end = record.offset() + 1;
-        assigned.over.clone()
+        // Paused rather than not read: who does not read for five minutes is put out of the group.
+        if *end - held.first().unwrap_or(end) >= SPAN_MAX {
+            let _ = consumer.pause(&partition); // or the next record tries again
+        }
+        (partition, assigned.over.clone())
     }
 
     /// Until the record is done, or given back.
-    async fn forward(&self, record: &OwnedMessage, over: CancellationToken, consumer: &StreamConsumer<Forward>) {
-        let mut wait = WAIT_MIN;
-        loop {
-            let post = POSTS.acquire().await.expect("it is never closed");
-            if over.is_cancelled() {
-                return;
-            }
-            let Err((why, after)) = self.post(record).await else { break };
+    async fn forward(&self, record: &OwnedMessage, (partition, over): Held, consumer: &StreamConsumer<Self>) {
+        let (at, mut said, mut wait) = (at(record), None::<Instant>, Duration::from_millis(500));
+        let _until_stored = loop {
+            let Some(Ok(post)) = over.run_until_cancelled(POSTS.acquire()).await else { return };
+            let Err((why, after)) = self.post(record).await else { break post };
             drop(post);
-            if wait == WAIT_MIN {
-                eprintln!("{} tried again until it is taken: {why}", place(record));
+            // Each says so once, and each minute again the one that its partition waits for.
+            let first = self.assigned.lock().expect("no panic").partitions.get(&at).and_then(|p| p.0.first().copied());
+            if said.is_none_or(|at| at.elapsed().as_secs() >= 60 && first == Some(record.offset())) {
+                eprintln!("{at}@{} tried again until it is taken: {why}", record.offset());
+                said = Some(Instant::now());
             }
             over.run_until_cancelled(sleep(after.max(wait.mul_f64(0.5 + fastrand::f64() / 2.0)))).await;
-            wait = WAIT_MAX.min(wait * 2);
-        }
-        let (topic, partition) = (record.topic(), record.partition());
+            wait = (wait * 2).min(Duration::from_secs(30));
+        };
         let mut assigned = self.assigned.lock().expect("no panic");
-        if let Some((held, end)) = assigned.partitions.get_mut(&(topic.into(), partition)) {
+        if let Some((held, end)) = assigned.partitions.get_mut(&at) {
             held.remove(&record.offset());
+            let first = *held.first().unwrap_or(end);
             // The last one that is done. Not stored: another has the partition by now, and posts it again.
-            let _ = consumer.store_offset(topic, partition, held.first().unwrap_or(end) - 1);
+            let _ = consumer.store_offset(record.topic(), record.partition(), first - 1);
+            if *end - record.offset() > SPAN_MAX / 2 && *end - first <= SPAN_MAX / 2 {
+                let _ = consumer.resume(&partition);
+            }
         }
     }
 
     /// To the handler; or, when that refuses for good, to the dead letters. Else why not yet, and how long to wait at
     /// least. Cut off, it may have been taken: the handler then sees it twice, with the same `ce-id`.
     async fn post(&self, record: &OwnedMessage) -> Result<(), (String, Duration)> {
+        // A replay is for the consumer that asked for it; the handler has had the event.
+        if header(record, "retell_origin").is_some_and(|of| of.starts_with("replay:") && of != self.replay) {
+            return Ok(());
+        }
         let body = record.payload().unwrap_or_default();
         let mut request = self.client.post(self.url.clone()).header("content-type", "application/json");
         if let Some(signature) = header(record, "retell_signature") {
@@ -160,10 +167,11 @@ impl Forward {
         let none = |e: reqwest::Error| if e.is_timeout() { "no answer in time" } else { "no connection" };
         let answer = request.body(body.to_vec()).send().await.map_err(|e| (none(e).into(), Duration::ZERO))?;
         let (status, reason) = (answer.status().as_u16(), format!("http_{}", answer.status().as_u16()));
+        let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         match status {
             200..300 => return Ok(()),
-            408 | 425 | 429 | 500.. => return Err((reason, retry_after(&answer).unwrap_or_default())),
-            _ => eprintln!("{} to {}: {reason}", place(record), self.dead_letters),
+            408 | 425 | 429 | 500.. => return Err((reason, Duration::from_secs(after.unwrap_or(0).min(3600)))),
+            _ => eprintln!("{}@{} to {}: {reason}", at(record), record.offset(), self.dead_letters),
         }
         let headers = record.headers().cloned().unwrap_or_else(OwnedHeaders::new);
         let headers = headers.insert(Header { key: "reason", value: Some(&reason) });
@@ -187,21 +195,17 @@ impl Forward {
 impl ClientContext for Forward {}
 
 impl ConsumerContext for Forward {
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         static READY: Once = Once::new();
-        match rebalance {
-            Rebalance::Assign(given) if given.count() > 0 => READY.call_once(|| println!("ready")),
-            Rebalance::Revoke(_) => std::mem::take(&mut *self.assigned.lock().expect("no panic")).over.cancel(),
-            _ => {}
+        // What was paused when it went is so still when it comes back.
+        if let Rebalance::Assign(given) = rebalance
+            && consumer.resume(given).is_ok()
+            && given.count() > 0
+        {
+            READY.call_once(|| println!("ready"));
         }
+        std::mem::take(&mut *self.assigned.lock().expect("no panic")).over.cancel();
     }
-}
-
-/// Seconds, or a date; of no more than an hour, whatever it says.
-fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
-    let value = answer.headers().get("retry-after")?.to_str().ok()?;
-    let until = || httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).ok();
-    Some(value.parse().map(Duration::from_secs).ok().or_else(until)?.min(Duration::from_secs(3600)))
 }
 
 /// Retell's scheme: HMAC-SHA256 with the key's text over the body and the digits of the time.
@@ -216,10 +220,10 @@ fn header<'a>(record: &'a OwnedMessage, name: &str) -> Option<&'a str> {
     str::from_utf8(header.value?).ok().filter(|value| value.chars().all(|c| c.is_ascii_graphic()))
 }
 
-fn place(record: &OwnedMessage) -> String {
-    format!("{}-{}@{}", record.topic(), record.partition(), record.offset())
+fn at(record: &OwnedMessage) -> String {
+    format!("{}-{}", record.topic(), record.partition())
 }
 
 fn setting(name: &str, otherwise: &str) -> String {
-    env::var(name).unwrap_or_else(|_| otherwise.to_owned())
+    env::var(name).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| otherwise.to_owned())
 }
