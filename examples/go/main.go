@@ -35,7 +35,7 @@ type object = map[string]json.RawMessage
 
 func main() {
 	stop, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	db, _ := sql.Open("sqlite", env("DATABASE", "retell.sqlite")+"?_txlock=immediate&_timeout=5000&_journal_mode=WAL")
+	db, _ := sql.Open("sqlite", env("DATABASE", "calls.sqlite")+"?_txlock=immediate&_timeout=5000&_journal_mode=WAL")
 	// How often we were given partitions, and they were taken: a batch of before is another's, its offsets not ours.
 	var assigned, revoked atomic.Int64
 	taken := func(context.Context, *kgo.Client, map[string][]int32) { revoked.Add(1) }

@@ -28,6 +28,6 @@ UPDATE calls SET agent_id = coalesce(?5, agent_id), started_ms = coalesce(?6, st
 WHERE call_id = ?4 AND changes() > 0 AND ?3 IN ('call_ended', 'call_analyzed') AND (analyzed_at IS NULL
   OR (analyzed_at, CAST(analyzed_position AS INTEGER)) <= (?11, CAST(?12 AS INTEGER)));
 
--- Now and then. How long to remember: longer than this consumer can fall behind or be set back (the topics' retention),
--- and than any replay that REPLAY does not announce reaches back. What comes again later than that counts as new.
-DELETE FROM seen WHERE unixepoch() % 1000 = 0 AND seen_at < unixepoch() - 7 * 24 * 3600;
+-- Now and then. How long to remember: longer than the topics' retention.ms and segment.ms, as a group can be set back so
+-- far, and than any replay that REPLAY does not announce reaches back. What comes again later than that counts as new.
+DELETE FROM seen WHERE unixepoch() % 1000 = 0 AND seen_at < unixepoch() - 35 * 24 * 3600;
