@@ -84,8 +84,8 @@ run_bridge() { # run_bridge ARGUMENTS...: of podman; settings by the environment
         --env RETELL_BRIDGE_JOURNAL__SIZE_MAX=1GiB "$@" "$image"
     is_ready
 }
-is_ready() {
-    for _ in $(seq 100); do
+is_ready() { # is_ready [SECONDS]
+    for _ in $(seq $((${1:-20} * 5))); do
         curl -sf "$admin/readyz" && return
         sleep 0.2
     done
@@ -147,7 +147,8 @@ fills_up_and_comes_back() {
     equals "$(podman_here inspect bridge --format '{{.State.Running}}')" true
     if podman_here healthcheck run bridge; then echo "full, and healthy" && return 1; fi
     kafka_go_on
-    is_ready
+    # A Kafka that stood still for minutes takes its time to be one again.
+    is_ready 120
     send call_ended --minutes 30 --count 5 --until-published "$admin" --within 2m
     end_bridge
     umount "$scratch/small"
