@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -136,6 +137,12 @@ class Postgres:
         beside = programs.parents[3] / "lib" / f"{os.uname().machine}-linux-gnu"
         self.env = {"LD_LIBRARY_PATH": str(beside), "LC_ALL": "C.UTF-8"}
         self.who = []
+        if os.geteuid() == 0 and ROOT in programs.parents:
+            # Root's checkout may be closed to others; the rig's own folder is not.
+            shutil.copytree(ROOT / ".tools/postgres", folder / "unpacked", symlinks=True)
+            self.programs = programs = folder / "unpacked" / programs.relative_to(ROOT / ".tools/postgres")
+            beside = folder / "unpacked" / beside.relative_to(ROOT / ".tools/postgres")
+            self.env["LD_LIBRARY_PATH"] = str(beside)
         if os.geteuid() == 0:
             self.who = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
             subprocess.run(["chown", "nobody", self.data], check=True)

@@ -15,7 +15,11 @@ if [ -z "$found" ] && [ ! -f "$folder/stamp" ] && [ "${1:-}" != --bin ]; then
     echo "fetch-postgres: unpacking Debian's package postgresql (once)" >&2
     rm -rf "$folder" && mkdir -p "$folder"
     # What apt would install is what is not there: the server, its client library, and so on.
-    packages="$(apt-get install --simulate --no-install-recommends postgresql 2>/dev/null | sed -n 's/^Inst \([^ ]*\) .*/\1/p')" || packages=""
+    lacking() { apt-get install --simulate --no-install-recommends postgresql 2>/dev/null | sed -n 's/^Inst \([^ ]*\) .*/\1/p' || true; }
+    packages="$(lacking)"
+    if [ -z "$packages" ] && [ "$(id -u)" -eq 0 ]; then # nobody has asked for the lists of packages yet
+        apt-get update >&2 && packages="$(lacking)"
+    fi
     if [ -z "$packages" ] || ! (cd "$folder" && apt-get download $packages >/dev/null &&
         for package in ./*.deb; do dpkg -x "$package" .; done && rm ./*.deb) >&2; then
         rm -rf "$folder"
