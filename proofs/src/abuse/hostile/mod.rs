@@ -66,6 +66,8 @@ const HEADS_BYTES: u64 = (CONNECTIONS_MAX + SPARE_CONNECTIONS) * HEAD_MAX_BYTES;
 const OF_HEADS_BYTES: u64 = HEADS_BYTES + MARGIN_BYTES;
 /// A body may lie twice: as it arrived, and in the journal's batch.
 const OF_BODIES_BYTES: u64 = 2 * IN_FLIGHT_MAX_BYTES + MARGIN_BYTES;
+/// Its four threads send bodies of up to 8 MiB.
+const OF_ODD_BYTES: u64 = 2 * 4 * (8 << 20) + OF_HEADS_BYTES;
 const INDEX_BYTES: u64 = 32 << 20;
 const KAFKA_QUEUE_BYTES: u64 = 32 << 20;
 /// Of all stretches together, so that what each keeps does not add up. A head may lie twice, unread and parsed.
@@ -81,7 +83,7 @@ pub(super) const ABUSES: [Abuse; 8] = [
     abuse("hoard", 10, hoard::THREADS, OF_BODIES_BYTES, hoard::abuse),
     abuse("smuggling", 7, 8, OF_HEADS_BYTES, smuggling::abuse),
     abuse("heads", 6, 8, OF_HEADS_BYTES, heads::abuse),
-    abuse("odd", 7, 4, OF_HEADS_BYTES, odd::abuse),
+    abuse("odd", 7, 4, OF_ODD_BYTES, odd::abuse),
 ];
 
 const fn abuse(
