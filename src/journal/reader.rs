@@ -84,9 +84,7 @@ impl Open {
         }
         Ok(())
     }
-}
 
-impl Open {
     /// What was read is seldom read again.
     fn forget_read(&mut self, at_least_bytes: u64) {
         let read = self.forgotten_up_to..self.walk.at();

@@ -6,10 +6,10 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::Duration;
 
-use support::process::{spawn_apart, wait_until};
+use support::process::{output_apart, wait_until};
 use support::tools;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,9 +114,7 @@ impl Drop for Volume {
 
 fn run(command: &mut Command) -> Result<Output, String> {
     let name = Path::new(command.get_program()).display().to_string();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = spawn_apart(command).and_then(Child::wait_with_output);
-    let output = output.map_err(|error| format!("{name} cannot be run: {error}"))?;
+    let output = output_apart(command).map_err(|error| format!("{name} cannot be run: {error}"))?;
     if output.status.success() {
         return Ok(output);
     }

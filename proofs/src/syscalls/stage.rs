@@ -3,7 +3,7 @@
 //! In: lives on one folder. Out: nothing, or what is wrong. Never happens: a folder left over.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use support::events::{CALL_MARKER, Event, NUMBER_MARKER, Source, TRANSCRIPT_MARK
 use support::judge::aside::{Aside, marks};
 use support::judge::{Circumstances, Cut, judge_all};
 use support::ledger::Entry;
-use support::process::spawn_apart;
+use support::process::output_apart;
 use support::settings::Settings;
 use support::tools;
 
@@ -174,9 +174,8 @@ impl Stage {
     /// `journal verify` finds nothing.
     pub fn verify(&self) -> Result<(), String> {
         let mut command = Command::new(tools::binary("retell-bridge"));
-        command.args(["journal", "verify"]).arg(&self.dir).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let output = spawn_apart(&mut command).and_then(Child::wait_with_output);
-        let output = output.map_err(|error| format!("retell-bridge cannot be run: {error}"))?;
+        command.args(["journal", "verify"]).arg(&self.dir);
+        let output = output_apart(&mut command).map_err(|error| format!("retell-bridge cannot be run: {error}"))?;
         if output.status.success() {
             return Ok(());
         }

@@ -6,7 +6,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -167,6 +167,12 @@ fn spawn_here(mut command: Command) -> io::Result<Child> {
 pub fn spawn_apart(command: &mut Command) -> io::Result<Child> {
     let _held = SPAWNING.read().unwrap_or_else(PoisonError::into_inner);
     command.spawn()
+}
+
+/// Runs `command` to its end, started by [`spawn_apart`].
+pub fn output_apart(command: &mut Command) -> io::Result<Output> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    spawn_apart(command)?.wait_with_output()
 }
 
 /// Does what must not meet a half-made child: closing a port to take it again.
