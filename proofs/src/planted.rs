@@ -61,7 +61,7 @@ fn catcher(bug: Bug) -> Option<Catcher> {
 /// Who is to see a bug of the real process, or of the journal on a real file system. No sync shows where the machine goes
 /// on, so the order of sync and answer is `power`'s.
 const OUTSIDE: [Catcher; 5] = [
-    Catcher { bug: Bug::AckBeforeSync, proof: "power", says: &["LOST", "the next position is"] },
+    Catcher { bug: Bug::AckBeforeSync, proof: "power", says: &["LOST", "the next position is", "is not sound"] },
     Catcher { bug: Bug::SyncRetried, proof: "syscalls", says: &["poisoned"] },
     Catcher { bug: Bug::SyncRetried, proof: "disks", says: &["though a sync failed", "the journal is not poisoned"] },
     Catcher { bug: Bug::CheckpointBeforeReceipt, proof: "kills", says: &["lost"] },

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! In: an order. Out: how many cuts were made and judged by the recovery behind them, or what was lost. A cut is the
-//! shutdown ioctl of the file system (with and without a flush of its log), at a random moment: under load, in a clean
-//! stop, in the recovery from the cut before. Never happens: a loop device, a mount or an image that outlives the proof;
+//! shutdown ioctl of the file system (with and without a flush of its log): at a random moment under load, at an answer, at
+//! the last answer of all, in a clean stop, in the recovery from the cut before. Never happens: a loop device, a mount or an image that outlives the proof;
 //! a loop device touched that the proof did not make.
 //!
 //! What this does not show: the ioctl stops the file system, not the device. What had reached the device stays, whole and
@@ -28,7 +28,7 @@ use scene::{CUTS, Outcome};
 use volume::FileSystem;
 
 /// Cuts with each commit on each file system.
-const CUTS_PER_COMMIT: u64 = 10;
+const CUTS_PER_COMMIT: u64 = 40;
 const FIRST_SEED: u64 = 1;
 /// How often a seed is tried where it is to be repeated: the schedule is not the seed's.
 const REPEATS: u64 = 20;

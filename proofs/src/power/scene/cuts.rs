@@ -7,34 +7,50 @@ use std::time::{Duration, Instant};
 
 use retell_bridge::journal::OpenError;
 
-use super::{Flush, Running, Scene, Switch, Wrong, append, start};
+use super::{Flush, Load, Running, Scene, Switch, Wrong, append, start};
+
+/// The moment of a cut while the journal runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    Any,
+    /// Within microseconds of a 2xx, with more under way: nothing but a sync of before can have kept the record.
+    AtAnAnswer,
+    /// Within microseconds of the last 2xx of all: no sync of a later batch keeps the record either.
+    AtTheLastAnswer,
+    InACleanStop,
+}
 
 impl Scene {
     pub(super) fn cut_at_work(&mut self, running: Running) -> Result<(), Wrong> {
         let switch = self.switch()?;
         let flush = self.random.pick(&[Flush::Log, Flush::Nothing, Flush::Nothing]);
-        let in_close = self.random.chance(15);
-        let at_an_answer = !in_close && self.random.chance(50);
-        let when = if in_close {
-            " in a clean stop"
-        } else if at_an_answer {
-            " at an answer"
-        } else {
-            ""
+        let moment = match self.random.below(100) {
+            0..15 => Moment::InACleanStop,
+            15..45 => Moment::AtAnAnswer,
+            45..75 => Moment::AtTheLastAnswer,
+            _ => Moment::Any,
         };
-        self.note(format!("cut {flush:?}{when}"));
-        let load = self.load(&running);
+        self.note(format!("cut {flush:?} {moment:?}"));
+        let mut load = Some(self.load(&running));
         self.wait();
-        if at_an_answer {
-            self.wait_for_an_answer();
+        match moment {
+            Moment::AtAnAnswer => self.wait_for_an_answer(),
+            Moment::AtTheLastAnswer => {
+                load.take().map_or(Ok(()), Load::end)?;
+                // No room is an answer, too.
+                let _ = append(&running.journal, &self.book, 1, 600, &mut self.random);
+            }
+            Moment::Any | Moment::InACleanStop => {}
         }
-        load.expect_cut();
+        if let Some(load) = &load {
+            load.expect_cut();
+        }
         let newest = self.book.open().newest();
-        let closing = in_close.then(|| {
+        let closing = (moment == Moment::InACleanStop).then(|| {
             let journal = running.journal.clone();
             std::thread::spawn(move || journal.close())
         });
-        if in_close {
+        if closing.is_some() {
             std::thread::sleep(Duration::from_micros(self.random.below(1_500)));
         }
         switch.cut(flush)?;
@@ -42,7 +58,7 @@ impl Scene {
         drop(switch);
         // One more for sure is handed in without power.
         let _ = append(&running.journal, &self.book, 1, 600, &mut self.random);
-        load.end()?;
+        load.map_or(Ok(()), Load::end)?;
         if let Some(closing) = closing {
             let closed = closing.join().map_err(|_| "the clean stop panics".to_owned())?;
             if closed.is_ok() {
@@ -55,7 +71,6 @@ impl Scene {
         self.remount()
     }
 
-    /// Comes back within microseconds of a 2xx: the moment at which nothing but a sync of before can have kept the record.
     fn wait_for_an_answer(&self) {
         let (before, began) = (self.book.open().acknowledged, Instant::now());
         while self.book.open().acknowledged == before && began.elapsed() < Duration::from_millis(50) {
