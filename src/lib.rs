@@ -30,6 +30,8 @@ pub mod health;
 
 pub mod limits;
 
+pub mod priority;
+
 pub mod reload;
 
 // The river, in flow order.

@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use serde_json::{Map, Value};
 
 use super::{Usage, output};
-use crate::config::nearest;
 use crate::event::Kind;
 use crate::schema;
 
@@ -66,8 +65,7 @@ fn parse_kind(text: &str) -> Result<Kind, String> {
     if kind != Kind::Other {
         return Ok(kind);
     }
-    let nearest = nearest(text, schema::KINDS.map(Kind::name)).unwrap_or_default();
-    Err(format!("no type that is known; did you mean {nearest}? `retell-bridge schema` lists them"))
+    Err(format!("no type that is known; these are: {}", schema::KINDS.map(Kind::name).join(", ")))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::errors::{self, REASONS};
 use super::prober::Prober;
 use super::settings::{self, SettingsError};
 use super::wakeup::Wakeup;
+use crate::priority;
 use crate::publisher::{Action, Delivery, DeliveryError, Producer, Receipt, SendError, TopicState};
 use crate::reload::Reload;
 
@@ -98,9 +99,14 @@ impl KafkaProducer {
     }
 }
 
+/// librdkafka's threads compress, frame and send: they let the intake go first.
 fn make(options: &Options, reach: &Arc<Reach>, alone: bool) -> Result<(Wakeup, BaseProducer<Context>), SettingsError> {
     let config = settings::producer(options, alone)?;
-    let producer = settings::build(&config, Context::new(reach, settings::secrets(&config)))?;
+    let context = Context::new(reach, settings::secrets(&config));
+    let producer = priority::giving_way(|| settings::build(&config, context)).map_err(|cause| SettingsError {
+        path: "kafka".to_owned(),
+        problem: format!("the system gives no thread to make a producer on: {cause}"),
+    })??;
     Ok((Wakeup::of(&producer)?, producer))
 }
 

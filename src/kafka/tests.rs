@@ -367,3 +367,26 @@ fn a_partition_whose_leader_is_not_there_yet_is_asked_again() {
         .request_errors(RDKafkaApiKey::ListOffsets, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 3]);
     assert_eq!(bench.read(1).len(), 1);
 }
+
+/// The nice value of each of this process's threads with this name, from `/proc`.
+fn nice_values(name: &str) -> Vec<i32> {
+    let threads = std::fs::read_dir("/proc/self/task").expect("Linux tells the threads").flatten();
+    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+    let named = stats.filter(|stat| stat.contains(&format!("({name})")));
+    // Field 19, the 17th behind the name (proc_pid_stat(5)).
+    let nice = |stat: String| stat.rsplit_once(") ")?.1.split(' ').nth(16)?.parse().ok();
+    named.filter_map(nice).collect()
+}
+
+#[test]
+fn the_clients_threads_let_the_intake_go_first() {
+    let bench = Bench::new(&[]);
+    let usual = rustix::process::getpriority_process(None).expect("one's own priority can be read");
+    let mut producer = bench.producer();
+    send(&mut producer, 1, b"v").expect("it takes a record");
+    receipts(&mut producer, 1);
+    // The test's own consumers and probers have such threads as well, at the usual priority.
+    let lowered = || nice_values("rdk:main").into_iter().any(|nice| nice > usual);
+    assert!(lowered(), "no main thread of a client gives way: {:?}", nice_values("rdk:main"));
+    assert!(nice_values("rdk:broker1").into_iter().any(|nice| nice > usual), "{:?}", nice_values("rdk:broker1"));
+}

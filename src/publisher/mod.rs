@@ -71,6 +71,7 @@ pub use stepped::{Stepped, Wait, open_stepped};
 use crate::health::Health;
 use crate::journal::{Journal, Recovered};
 use crate::metrics::Metrics;
+use crate::priority;
 use crate::schema::Watch;
 
 /// The running publisher: one thread.
@@ -146,6 +147,7 @@ impl Orders {
 }
 
 fn run(mut publisher: Stepped, orders: &Orders, began: Instant) -> Left {
+    priority::give_way();
     let mut wait = Duration::ZERO;
     loop {
         let (wall_ms, mono) = now(began);

@@ -21,6 +21,7 @@ use super::names::Names;
 use super::{KINDS, Shape, document};
 use crate::event::Kind;
 use crate::metrics::Metrics;
+use crate::priority;
 
 /// Events that wait for their check; one that finds no room is passed over.
 const QUEUE_EVENTS: usize = 4;
@@ -73,7 +74,10 @@ impl Watch {
         metrics.expect_schema_skips(&[BUSY, TOO_LARGE]);
         let (queue, events) = sync_channel(QUEUE_EVENTS);
         let desk = Desk { shapes: Default::default(), names: Names::default(), metrics: Arc::clone(&metrics) };
-        Builder::new().name("schema-watch".into()).spawn(move || desk.run(&events))?;
+        Builder::new().name("schema-watch".into()).spawn(move || {
+            priority::give_way();
+            desk.run(&events);
+        })?;
         Ok(Watch(Some(Offering { mode, queue, offered_at: [None; KINDS.len()], metrics })))
     }
 

@@ -116,9 +116,9 @@ struct Typed {
 }
 
 #[test]
-fn a_type_that_nobody_knows_is_told_with_the_nearest() {
+fn a_type_that_nobody_knows_is_told_with_those_that_are_known() {
     let told = |word| Typed::try_parse_from(["schema", word]).err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(told("call_end").contains("did you mean call_ended?"), "{}", told("call_end"));
+    assert!(told("call_end").contains("these are: call_started, call_ended"), "{}", told("call_end"));
     assert!(told("other").contains("no type that is known"), "{}", told("other"));
     assert_eq!(told("call_ended"), "");
     assert!(Typed::try_parse_from(["schema", "call_ended", "--all"]).is_err());
