@@ -3,7 +3,7 @@
 //! In: a world and a plan. Out: what was done and judged, or what the judge found. Never happens: a verdict before the
 //! backlog is empty and the bridge has ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use support::events::Source;
@@ -91,7 +91,8 @@ pub fn run(world: &mut World, plan: &Plan) -> Result<Outcome, String> {
     let topics = world.kafka().topics(&prefix);
     trouble::settled(world, scene.topics());
     let records = read(world, &topics, plan.is_short);
-    let outcome = verdict(plan, scene, &ledger, &records);
+    let renumbered = world.renumbered(scene.topics());
+    let outcome = verdict(plan, scene, &ledger, &records, renumbered);
     if outcome.is_ok() {
         topics.iter().for_each(|topic| world.kafka().delete_topic(topic));
     }
@@ -114,10 +115,16 @@ fn read(world: &World, topics: &[String], with_java: bool) -> Vec<Record> {
     by_java
 }
 
-fn verdict(plan: &Plan, scene: Scene, ledger: &Ledger, records: &[Record]) -> Result<Outcome, String> {
+fn verdict(
+    plan: &Plan,
+    scene: Scene,
+    ledger: &Ledger,
+    records: &[Record],
+    renumbered: HashMap<(String, i32), Vec<i64>>,
+) -> Result<Outcome, String> {
     let renewals = trouble::renewals(&scene.bridge);
     let (kills, cuts) = (scene.cuts.len(), scene.cuts);
-    let circumstances = Circumstances { kills, renewals, cuts, ..Circumstances::default() };
+    let circumstances = Circumstances { kills, renewals, renumbered, cuts, ..Circumstances::default() };
     let aside = Aside::read(&scene.bridge.journal_dir());
     let mut report = judge_all(ledger, records, &aside, &circumstances);
     let lives = scene.lives.len() as u64;

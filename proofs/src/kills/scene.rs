@@ -42,8 +42,8 @@ struct Birth {
     turn: u64,
     /// Records that the topics held.
     records: i64,
-    /// Producers given up by all lives before.
-    renewals: usize,
+    /// Producers given up by all lives before, and new counts of their clients.
+    repeats: usize,
 }
 
 /// What a life told before it ended.
@@ -63,7 +63,7 @@ impl Told {
 
 impl Scene {
     pub fn start(world: &World, source: &Arc<Source>) -> Scene {
-        let born = Birth { turn: turn(), records: 0, renewals: 0 };
+        let born = Birth { turn: turn(), records: 0, repeats: 0 };
         let bridge = Bridge::start(Settings::new(&world.kafka().brokers(), &[source]));
         let topics = world.kafka().topics(&source.prefix);
         let sampler = Sampler::start();
@@ -96,16 +96,22 @@ impl Scene {
         self.sampler.look_at(None);
         self.bridge.stop_cleanly();
         let gained = (self.records_on_kafka(world) - self.born.records) as u64;
-        // A producer that is given up leaves records that nobody has confirmed.
-        let is_exact = trouble::renewals(&self.bridge) == self.born.renewals;
+        // A producer that is given up, or a client that counts anew, leaves records that nobody has confirmed.
+        let is_exact = self.repeats(world) == self.born.repeats;
         let gained = if is_exact { Count::exactly(gained) } else { Count::at_most(gained) };
         self.buried(metrics, (scrape, turn()), false, gained);
     }
 
+    /// How often all lives until now may have sent again what was written already, kills aside.
+    fn repeats(&self, world: &World) -> usize {
+        let anew: usize = world.renumbered(&self.topics).values().map(Vec::len).sum();
+        trouble::renewals(&self.bridge) + anew
+    }
+
     /// The next life begins.
-    pub fn begin(&mut self) {
+    pub fn begin(&mut self, world: &World) {
         let records = self.born.records + self.lives.last().map_or(0, |told| told.gained.most as i64);
-        self.born = Birth { turn: turn(), records, renewals: trouble::renewals(&self.bridge) };
+        self.born = Birth { turn: turn(), records, repeats: self.repeats(world) };
         self.bridge.start_again();
         self.sampler.look_at(self.bridge.pid());
     }
@@ -139,7 +145,7 @@ impl Scene {
 
     /// A last life, from an orderly start to an orderly stop. Some of its events come twice, and some of the lives before.
     pub fn live_quietly(&mut self, world: &World, source: &Arc<Source>, seed: u64, ledger: &mut Ledger) {
-        self.begin();
+        self.begin(world);
         let mut maker = Maker::quietly(!seed);
         let stories = (0..10).map(|_| maker.story(source)).collect();
         let sent = send_all(&self.bridge, stories, 4, Duration::ZERO);

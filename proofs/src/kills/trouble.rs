@@ -91,18 +91,18 @@ impl Trouble {
         match self {
             Trouble::Bridge => {
                 scene.kill(world, |_| ());
-                scene.begin();
+                scene.begin(world);
             }
             Trouble::Broker => world.kill_one(0, moment),
             Trouble::Both => {
                 kill_both(world, scene, moment);
-                scene.begin();
+                scene.begin(world);
             }
             Trouble::BothBridgeFirst => {
                 // The broker comes back for the look at what the dead bridge left, and goes once more.
                 kill_both(world, scene, moment);
                 world.nodes[0].kill();
-                scene.begin();
+                scene.begin(world);
                 thread::sleep(moment);
                 world.nodes[0].up();
             }

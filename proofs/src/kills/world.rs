@@ -1,5 +1,6 @@
 //! Apache Kafka as a round needs it: one node behind a relay, or three nodes that need two in sync.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,6 +39,16 @@ impl World {
         let copies =
             |(topic, each): (&String, i32)| self.nodes.iter().map(|node| node.log_bytes(topic, each)).collect();
         partitions.map(copies).collect()
+    }
+
+    /// Where the client began to count anew, by partition; of the copies the one that shows most.
+    pub fn renumbered(&self, topics: &[String]) -> HashMap<(String, i32), Vec<i64>> {
+        let partitions = topics.iter().flat_map(|topic| (0..super::round::PARTITIONS).map(move |each| (topic, each)));
+        let begins = |(topic, each): (&String, i32)| {
+            let copies = self.nodes.iter().map(|node| node.renumbered(topic, each));
+            ((topic.clone(), each), copies.max_by_key(Vec::len).unwrap_or_default())
+        };
+        partitions.map(begins).filter(|(_, begins)| !begins.is_empty()).collect()
     }
 
     /// Ends the nodes and leaves their logs and data in `folder`.

@@ -9,7 +9,7 @@ use super::scene::{Case, set_header};
 type Lie = (&'static str, &'static [&'static str], fn(&mut Case));
 
 /// One lie each.
-pub const LIES: [Lie; 46] = [
+pub const LIES: [Lie; 48] = [
     ("a record is missing", &["lost"], |case| drop(case.records.remove(1))),
     ("one bit of the value's hash differs", &["altered"], |case| case.records[0].sha256.replace_range(0..1, "x")),
     ("the value is longer", &["altered"], |case| case.records[0].length += 1),
@@ -54,6 +54,15 @@ pub const LIES: [Lie; 46] = [
     ),
     ("three copies by one new producer", &["duplicated by position", "stepped back"], |case| {
         case.circumstances.renewals = 1;
+        case.repeat();
+        case.records.push(Record { offset: 5, ..case.records[1].clone() });
+    }),
+    ("sent again before the client began to count anew", &["duplicated by position", "stepped back"], |case| {
+        case.repeat();
+        case.count_anew_at(5);
+    }),
+    ("three copies by a client that counted anew once", &["duplicated by position", "stepped back"], |case| {
+        case.count_anew_at(3);
         case.repeat();
         case.records.push(Record { offset: 5, ..case.records[1].clone() });
     }),
@@ -154,7 +163,7 @@ pub const LIES: [Lie; 46] = [
 type Excused = (&'static str, fn(&mut Case));
 
 /// Nothing is wrong here.
-pub const EXCUSED: [Excused; 14] = [
+pub const EXCUSED: [Excused; 15] = [
     ("no trouble at all", |_| ()),
     ("missing, and never promised", |case| {
         case.ledger.entries[1].kept_turn = None;
@@ -170,6 +179,10 @@ pub const EXCUSED: [Excused; 14] = [
     }),
     ("sent again by a new producer", |case| {
         case.circumstances.renewals = 1;
+        case.repeat();
+    }),
+    ("sent again by a client that counts anew", |case| {
+        case.count_anew_at(3);
         case.repeat();
     }),
     ("sent again before the kill by a new producer", |case| {

@@ -82,6 +82,12 @@ impl Case {
         (life.repeated, life.gained) = (since(life.repeated), Count::at_most(life.gained.most + answered));
     }
 
+    /// The client began a new epoch with the record at this offset.
+    pub fn count_anew_at(&mut self, offset: i64) {
+        let first = &self.records[0];
+        self.circumstances.renumbered.insert((first.topic.clone(), first.partition), vec![offset]);
+    }
+
     /// Sends the second and third record again.
     pub fn repeat(&mut self) {
         let copies = [Record { offset: 3, ..self.records[1].clone() }, Record { offset: 4, ..self.records[2].clone() }];

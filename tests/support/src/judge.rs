@@ -32,6 +32,9 @@ pub struct Circumstances {
     pub kills: usize,
     /// Producers that the bridge gave up (its log says so): what they had not confirmed is sent again.
     pub renewals: usize,
+    /// Where the client began to count anew, by partition: what it had no receipt for it sent again by itself. The bridge is
+    /// not told, and does not have to be: of a key one event at most is on its way.
+    pub renumbered: HashMap<(String, i32), Vec<i64>>,
     /// What each kill found, in order; empty where nobody looked.
     pub cuts: Vec<Cut>,
     /// The topic that takes every event.
@@ -64,7 +67,7 @@ pub struct Report {
     pub wrong: BTreeMap<&'static str, Vec<String>>,
     pub promised: usize,
     pub found: usize,
-    /// Records that a kill or a renewed producer excuses.
+    /// Records that a kill, a renewed producer or a client that counts anew excuses.
     pub repeated: usize,
     /// Of those, how many each cut's kill caused.
     pub repeated_after: Vec<usize>,

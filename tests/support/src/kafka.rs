@@ -13,6 +13,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rustix::process::{Pid, Signal};
 
+use super::batches;
 use super::process::{Lines, Process, wait_until};
 use super::tools;
 
@@ -266,9 +267,26 @@ impl Kafka {
     /// Bytes of this node's copy of a partition, as they lie on the disk: also those that no consumer sees yet. Copies of one
     /// partition have equal bytes.
     pub fn log_bytes(&self, topic: &str, partition: i32) -> u64 {
-        let Ok(files) = std::fs::read_dir(self.folder.join(format!("data/{topic}-{partition}"))) else { return 0 };
-        let logs = files.flatten().filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
-        logs.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
+        self.logs(topic, partition).iter().filter_map(|log| Some(log.metadata().ok()?.len())).sum()
+    }
+
+    /// Where a producer began to count anew in this node's copy of a partition, see [`batches::renumbered`].
+    pub fn renumbered(&self, topic: &str, partition: i32) -> Vec<i64> {
+        let logs = self.logs(topic, partition);
+        let bytes: Vec<u8> = logs.iter().flat_map(|log| std::fs::read(log).unwrap_or_default()).collect();
+        batches::renumbered(&bytes)
+    }
+
+    /// In order: their names are their first offsets.
+    fn logs(&self, topic: &str, partition: i32) -> Vec<PathBuf> {
+        let Ok(files) = std::fs::read_dir(self.folder.join(format!("data/{topic}-{partition}"))) else {
+            return Vec::new();
+        };
+        let paths = files.flatten().map(|file| file.path());
+        let mut logs: Vec<PathBuf> =
+            paths.filter(|path| path.extension().is_some_and(|extension| extension == "log")).collect();
+        logs.sort();
+        logs
     }
 
     fn properties(&self) -> PathBuf {

@@ -5,7 +5,8 @@
 //! - [`http`], [`sign`], [`events`]: a request as Retell makes one, with code of its own (nothing here uses the crate)
 //! - [`bridge`]: the real binary: settings, start, kill, stop, metrics; [`sweep`]: what it may never say
 //! - [`sender`]: sends, retries, and keeps the [`ledger`] of what was promised
-//! - [`kafka`], [`topics`], [`records`]: a real Apache Kafka, and two readers of what it holds
+//! - [`kafka`], [`topics`], [`records`]: a real Apache Kafka, and two readers of what it holds; [`batches`]: what lies on its
+//!   disks beside
 //! - [`secure`]: the same with TLS, users and rights; [`certificates`]: what they need
 //! - [`judge`]: ledger against records, quarantine and dead letters; metrics, memory and descriptors against the truth
 //!
@@ -25,6 +26,7 @@ pub mod sweep;
 pub mod ledger;
 pub mod sender;
 
+pub mod batches;
 pub mod certificates;
 pub mod kafka;
 pub mod records;

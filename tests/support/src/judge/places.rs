@@ -9,7 +9,7 @@ use crate::ledger::Entry;
 use crate::records::Record;
 
 /// A second copy of an event is excused only by a kill or, within one life of the bridge, by a renewed producer of that
-/// life, once each; and only from the same place in the journal, behind the checkpoint of that kill.
+/// life or a client that has counted anew before it, once each; and only from the same place in the journal, behind the checkpoint of that kill.
 pub(super) fn check_copies(report: &mut Report, copies: &Copies, circumstances: &Circumstances) {
     for records in copies.values() {
         // Without a key a copy may go to another partition, which no offset puts before or behind the first.
@@ -27,7 +27,7 @@ pub(super) fn check_copies(report: &mut Report, copies: &Copies, circumstances: 
             let from = marks.map(|marks| marks.get(&copy.topic).copied().unwrap_or(u64::MAX));
             if place(copy) != place(first) {
                 report.add("duplicated by content", copy, &format!("{:?} and {:?}", place(first), place(copy)));
-            } else if of_this_life > 1 + circumstances.excuses_in_life_after(cut) {
+            } else if of_this_life > 1 + circumstances.excuses_before(copy) {
                 report.add("duplicated by position", copy, &format!("one of {} copies", records.len()));
             } else if place(copy).is_some_and(|(_, position)| from.is_some_and(|from| position < from)) {
                 report.add("repeated from before the checkpoint", copy, &format!("the lane was at {from:?}"));
@@ -40,9 +40,20 @@ pub(super) fn check_copies(report: &mut Report, copies: &Copies, circumstances: 
 }
 
 impl Circumstances {
-    /// How often the bridge's life that began with `cut` may repeat what it sent itself: once for each producer that it
-    /// gave up. Where nobody looked at the kills, all lives count as one.
-    fn excuses_in_life_after(&self, cut: Option<usize>) -> usize {
+    /// How often the life of the bridge that wrote this record may have repeated by then what it had sent itself: once for
+    /// each producer that it gave up, and for each time that the client began to count anew before this record. Where nobody
+    /// looked at the kills, all lives count as one.
+    fn excuses_before(&self, record: &Record) -> usize {
+        let life = cut_before(record, &self.cuts);
+        let place = (record.topic.clone(), record.partition);
+        let begins = self.renumbered.get(&place).map_or(&[][..], Vec::as_slice);
+        let is_of_life = |offset: &&i64| {
+            **offset <= record.offset && cut_before(&Record { offset: **offset, ..record.clone() }, &self.cuts) == life
+        };
+        begins.iter().filter(is_of_life).count() + self.renewals_in_life_after(life)
+    }
+
+    fn renewals_in_life_after(&self, cut: Option<usize>) -> usize {
         if self.cuts.is_empty() {
             return self.kills + self.renewals;
         }
@@ -59,8 +70,8 @@ fn cut_before(record: &Record, cuts: &[Cut]) -> Option<usize> {
     cuts.iter().rposition(|cut| cut.ends.get(&place).is_some_and(|end| *end <= record.offset))
 }
 
-/// No place in the journal holds two events, and each partition has them in the journal's order, but where a kill or a new
-/// producer (or a dead letter, which comes when its own lane meets it, or when it is sent again) sets it back.
+/// No place in the journal holds two events, and each partition has them in the journal's order, but where a kill, a new
+/// producer or a client that counts anew (or a dead letter, which comes when its own lane meets it, or when it is sent again) sets it back.
 pub(super) fn check_positions(report: &mut Report, records: &[Record], circumstances: &Circumstances) {
     let mut holders: HashMap<(&str, u64), &str> = HashMap::new();
     let mut last: HashMap<(&str, i32, &str), Step> = HashMap::new();
@@ -80,10 +91,10 @@ pub(super) fn check_positions(report: &mut Report, records: &[Record], circumsta
             last.insert((&record.topic, record.partition, journal), Step { position, cut, back: 0 });
             continue;
         };
-        // Each life begins where it has to; back within it goes a new producer alone.
+        // Each life begins where it has to; back within it goes a new producer or a new count alone.
         let is_back = position < before.position && cut == before.cut;
         let back = if cut == before.cut { before.back + usize::from(is_back) } else { 0 };
-        if is_back && back > circumstances.excuses_in_life_after(cut) {
+        if is_back && back > circumstances.excuses_before(record) {
             let from = before.position;
             report.add("stepped back", record, &format!("{position} after {from} ({back} times in one life)"));
         }
