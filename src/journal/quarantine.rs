@@ -39,24 +39,30 @@ impl Damage {
 
 /// Keeps a copy. `Ok(false)`: there is one already.
 pub fn keep(storage: &dyn Storage, file: &dyn File, damage: &Damage, now_ms: u64) -> io::Result<bool> {
-    keep_as(storage, damage, now_ms, |new| copy(storage, file, &damage.bytes, new))
+    // A file that was cut short has fewer.
+    let there_bytes = file.byte_len()?.saturating_sub(damage.bytes.start);
+    let least_bytes = there_bytes.min(damage.bytes.end - damage.bytes.start);
+    keep_as(storage, damage, least_bytes, now_ms, |new| copy(storage, file, &damage.bytes, new))
 }
 
 /// Keeps what there is of positions whose segments are gone: their numbers, in the name of an empty file.
 pub fn note(storage: &dyn Storage, damage: &Damage, now_ms: u64) -> io::Result<bool> {
-    keep_as(storage, damage, now_ms, |new| storage.create(new)?.sync_all())
+    keep_as(storage, damage, 0, now_ms, |new| storage.create(new)?.sync_all())
 }
 
+/// A shorter copy of the same place is of damage that has grown since.
 fn keep_as(
     storage: &dyn Storage,
     damage: &Damage,
+    least_bytes: u64,
     now_ms: u64,
     make: impl FnOnce(&Path) -> io::Result<()>,
 ) -> io::Result<bool> {
     let Range { start: from, end: until } = damage.positions;
     let name = format!("{:020}-{:012}-{from:020}-{until:020}-", damage.segment, damage.bytes.start);
     let entries = storage.list(Path::new(FOLDER))?;
-    if entries.iter().any(|entry| entry.name.starts_with(&name) && entry.name.ends_with(".bytes")) {
+    let is_copy = |entry: &Entry| entry.name.starts_with(&name) && entry.name.ends_with(".bytes");
+    if entries.iter().any(|entry| is_copy(entry) && entry.bytes >= least_bytes) {
         return Ok(false);
     }
     let [new, kept] = ["new", "bytes"].map(|suffix| path(&format!("{name}{now_ms}.{suffix}")));
@@ -162,13 +168,31 @@ mod tests {
     use super::*;
     use crate::journal::storage::Disk;
 
-    #[test]
-    fn damage_is_kept_once_and_expires() {
+    fn source() -> (tempfile::TempDir, Disk, Box<dyn File>) {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::new(folder.path()).unwrap();
         disk.create_folder(Path::new(FOLDER)).unwrap();
         let file = disk.create(Path::new("source")).unwrap();
         write_all_at(file.as_ref(), b"0123456789", 0).unwrap();
+        (folder, disk, file)
+    }
+
+    #[test]
+    fn damage_that_has_grown_at_its_place_is_kept_again_and_a_file_that_ends_early_once() {
+        let (_folder, disk, file) = source();
+        let torn = |bytes: Range<u64>| Damage { segment: 7, bytes, positions: 1..1, what: "test" };
+        assert!(keep(&disk, file.as_ref(), &torn(3..5), 1_000).unwrap());
+        assert!(keep(&disk, file.as_ref(), &torn(3..9), 1_000).unwrap());
+        assert!(!keep(&disk, file.as_ref(), &torn(3..5), 2_000).unwrap());
+        assert!(keep(&disk, file.as_ref(), &torn(8..90), 2_000).unwrap());
+        assert!(!keep(&disk, file.as_ref(), &torn(8..90), 3_000).unwrap());
+        let bytes: Vec<u64> = list(&disk).unwrap().iter().map(|copy| copy.bytes).collect();
+        assert_eq!(bytes, [6, 2]);
+    }
+
+    #[test]
+    fn damage_is_kept_once_and_expires() {
+        let (folder, disk, file) = source();
         let damage = Damage { segment: 7, bytes: 3..6, positions: 1..2, what: "test" };
         assert!(keep(&disk, file.as_ref(), &damage, 1_000).unwrap());
         assert!(!keep(&disk, file.as_ref(), &damage, 2_000).unwrap());
