@@ -1,6 +1,6 @@
 # The verbs of this project; `make help` lists them with their sentences.
 .DEFAULT_GOAL := help
-.PHONY: help dev test quick lint simulate prove prove-long proofs bench bench-quick bench-long benches flamegraph instructions kafka schemas consumers deploy test-kubernetes test-containers chart-readme tools licences
+.PHONY: help dev test quick lint simulate prove prove-long proofs bench bench-quick bench-long bench-parts benches flamegraph instructions kafka schemas consumers deploy test-kubernetes test-containers chart-readme tools licences
 
 help: ## Show this list.
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ prove-long: proofs ## Run proofs for FOR=8h in all (PROOFS="power kills" for som
 proofs: ## Build the proofs and the bridge that they try, and do nothing else.
 	cargo build --profile proof --no-default-features -p proofs -p retell-bridge
 
-bench: benches ## Measure the bridge beside floors and peers, 15 minutes on two quiet cores, into docs/performance (ROWS= for some).
+bench: benches ## Measure the bridge beside floors and peers, 20 minutes on two quiet cores, into docs/performance (ROWS= for some).
 	tests/tools/fetch-kafka.sh
 	target/release/bench run $(ROWS)
 
@@ -46,6 +46,9 @@ bench-long: benches ## More of each: ten gigabytes of backlog, every peer; hours
 	tests/tools/fetch-kafka.sh
 	benches/peers/fetch.sh
 	target/release/bench long $(ROWS)
+
+bench-parts: ## Micro-benchmark each step of an event's way through our own code by itself (divan).
+	cargo bench -p bench --bench parts
 
 benches: ## Build the bench and the bridge that it measures, as users get it, and do nothing else.
 	cargo build --release -p retell-bridge

@@ -87,12 +87,14 @@ fn for_each(stage: &Stage, series: &Series, mut take: impl FnMut(&str, &[u8], &[
     let consumer = reader(stage);
     let mut partitions = TopicPartitionList::new();
     let mut missing: i64 = 0;
-    for topic in stage.kafka.topics(&series.source.prefix) {
-        for partition in 0..stage.kafka.partitions(&topic) {
-            let (low, high) = stage.kafka.ends(&consumer, &topic, partition);
+    let metadata = consumer.fetch_metadata(None, SILENCE).expect("the broker answers");
+    for topic in metadata.topics().iter().filter(|topic| topic.name().starts_with(&series.source.prefix)) {
+        for partition in topic.partitions() {
+            let (low, high) = stage.kafka.ends(&consumer, topic.name(), partition.id());
             missing += high - low;
             if high > low {
-                partitions.add_partition_offset(&topic, partition, Offset::Beginning).expect("an offset may be set");
+                let added = partitions.add_partition_offset(topic.name(), partition.id(), Offset::Beginning);
+                added.expect("an offset may be set");
             }
         }
     }

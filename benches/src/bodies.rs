@@ -32,7 +32,7 @@ const KIND: [usize; 4] = [0, 1, 2, 2];
 const MIX: [usize; 3] = [34, 34 + 33, 34 + 33 + 32];
 
 /// How large the bodies of a round are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Size {
     /// 0.6 kB: `call_started`.
     Small,
@@ -132,7 +132,7 @@ fn hex(bytes: &[u8], digits: &mut [u8]) {
 /// All templates of one API key, small, middle, large and huge.
 pub struct Library {
     texts: [Vec<Text>; 4],
-    /// Made where they are first wanted.
+    /// Made where they are first wanted; all at once by [`Library::make_all`].
     templates: [Vec<OnceLock<Template>>; 4],
     mac: Hmac<Sha256>,
 }
@@ -148,6 +148,15 @@ impl Library {
         let templates = CALLS.map(|calls| std::iter::repeat_with(OnceLock::new).take(calls).collect());
         let mac = Hmac::<Sha256>::new_from_slice(api_key.as_bytes()).expect("HMAC takes a key of any length");
         Library { texts, templates, mac }
+    }
+
+    /// Makes every template now, so that no round pays for the first use of one.
+    pub fn make_all(&self) {
+        for (size, calls) in CALLS.into_iter().enumerate() {
+            for call in 0..calls {
+                self.template(size, call);
+            }
+        }
     }
 
     /// The template of event `number` in a round of `size`.

@@ -37,7 +37,7 @@ struct Cli {
 enum What {
     /// Name the rows and what each measures.
     List,
-    /// Measure rows in ten to fifteen minutes on two quiet cores; all of them where none is named.
+    /// Measure rows in some twenty minutes on two quiet cores; all of them where none is named.
     Run {
         #[command(flatten)]
         given: Given,
@@ -92,7 +92,7 @@ enum Floor {
     Http,
     Hmac,
     Journal { folder: PathBuf, size: String, count: u64, at_once: usize },
-    Kafka { brokers: String, prefix: String, size: String, first: u64, count: u64 },
+    Kafka { brokers: String, prefix: String, size: String, count: u64 },
 }
 
 fn row_names() -> clap::builder::PossibleValuesParser {
@@ -134,6 +134,10 @@ pub fn main() -> ExitCode {
 fn run(given: Given, effort: Effort, all_peers: bool) -> Result<(), String> {
     raise_descriptors();
     receiver::measure_bridge(given.bridge)?;
+    if all_peers {
+        // What is not fetched is told now, and not hours later by a table with holes.
+        Peer::ALL.into_iter().try_for_each(|peer| peer.command().map(drop))?;
+    }
     let quick = tools::root().join("target/bench-quick");
     let out = given.out.unwrap_or_else(|| effort.pick(quick, docs(), docs()));
     let machine = Machine::here(&tools::folder("machine"));
@@ -147,31 +151,47 @@ fn run(given: Given, effort: Effort, all_peers: bool) -> Result<(), String> {
         ROWS.iter().filter(|row| given.names.is_empty() || given.names.iter().any(|name| name == row.name)).collect();
     let bench = Bench { effort, all_peers, stage: Stage::start(), rounds: RefCell::default() };
     warm(&bench)?;
-    let (mut figures, mut failed) = (Vec::new(), 0);
+    let (began, mut figures, mut failed) = (Instant::now(), Vec::new(), Vec::new());
     for row in &rows {
-        let began = Instant::now();
-        match catch_unwind(AssertUnwindSafe(|| (row.run)(&bench)))
-            .unwrap_or_else(|_| Err("it panics, as told above".into()))
-        {
-            Ok(measured) => {
-                measured.iter().for_each(tell);
-                figures.extend(measured);
-                say(&format!("{:<10} measured in {:.0} s", row.name, began.elapsed().as_secs_f64()));
-            }
-            Err(story) => {
-                failed += 1;
-                say(&format!("{:<10} FAILED: {story}", row.name));
-            }
+        let (mut measured, is_measured) = measure(row, &bench);
+        if !is_measured {
+            failed.push(row.name);
         }
+        for figure in &mut measured {
+            figure.row = row.name.to_owned();
+            figure.date.clone_from(&machine.date);
+        }
+        figures.extend(measured);
     }
+    say(&format!("{:<10} {:.0} s", "in all", began.elapsed().as_secs_f64()));
     let command = effort.pick("bench run --quick", "make bench", "make bench-long").to_owned();
-    let rounds = bench.rounds.take();
+    let mut rounds = bench.rounds.take();
+    // A row that lost something has no rounds either: nobody is to read a speed out of them.
+    rounds.retain(|round| !failed.iter().any(|name| round["row"] == *name));
     if !figures.is_empty() {
         let file = effort.pick(FILES[0], FILES[0], FILES[1]);
-        report::add(&out, file, Results { machine, command, figures, rounds })?;
+        report::add(&out, file, Results { machine, command, how: effort.told(), figures, rounds })?;
         say(&format!("written to {}", out.display()));
     }
-    if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} rows were not measured", rows.len())) }
+    if failed.is_empty() { Ok(()) } else { Err(format!("not measured: {}", failed.join(", "))) }
+}
+
+/// The figures of a row; of one that fails, a line for each of its goals that says so.
+fn measure(row: &Row, bench: &Bench) -> (Vec<Figure>, bool) {
+    let began = Instant::now();
+    let outcome = catch_unwind(AssertUnwindSafe(|| (row.run)(bench)));
+    match outcome.unwrap_or_else(|_| Err("it panicked: what it ran on was not as it had to be".into())) {
+        Ok(measured) => {
+            measured.iter().for_each(tell);
+            say(&format!("{:<10} measured in {:.0} s", row.name, began.elapsed().as_secs_f64()));
+            (measured, true)
+        }
+        Err(story) => {
+            say(&format!("{:<10} FAILED: {story}", row.name));
+            let case = format!("row `{}`", row.name);
+            (row.goals.iter().map(|goal| Figure::failed(goal, &case, &story)).collect(), false)
+        }
+    }
 }
 
 fn flame(bridge: PathBuf, out: &Path, time: Duration) -> Result<(), String> {
@@ -192,7 +212,8 @@ fn warm(bench: &Bench) -> Result<(), String> {
 
 fn tell(figure: &Figure) {
     let ratio = figure.ratio_text();
-    let parts = [&figure.goal_name, &figure.case, &figure.measured, &figure.beside, &ratio, &figure.note];
+    let failure = figure.failure.clone().unwrap_or_default();
+    let parts = [&figure.goal_name, &figure.case, &figure.measured, &figure.beside, &ratio, &figure.note, &failure];
     let parts: Vec<&str> = parts.into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
     say(&format!("  {}: {}", parts.join(" | "), figure.verdict().trim_matches('*')));
 }
@@ -205,8 +226,8 @@ fn run_floor(floor: Floor) -> Result<(), String> {
         Floor::Journal { folder, size: word, count, at_once } => {
             journal::append(&folder, size(&word)?, count, at_once)?
         }
-        Floor::Kafka { brokers, prefix, size: word, first, count } => {
-            kafka::produce(&brokers, &prefix, size(&word)?, first, count).map_err(|error| error.to_string())?
+        Floor::Kafka { brokers, prefix, size: word, count } => {
+            kafka::produce(&brokers, &prefix, size(&word)?, count).map_err(|error| error.to_string())?
         }
     };
     say(&serde_json::to_string(&told).map_err(|error| error.to_string())?);

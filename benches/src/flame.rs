@@ -26,10 +26,10 @@ pub fn draw(stage: &Stage, time: Duration, out: &Path) -> Result<(), String> {
     let folder = tools::folder("flame");
     let samples = folder.join("perf.data");
     let series = stage.series();
-    let mut receiver = Receiver::start(Kind::Bridge, &stage.kafka.brokers(), &series)?;
+    let receiver = Receiver::start(Kind::Bridge, &stage.kafka.brokers(), &series)?;
     let mut perf = record(receiver.pid(), &samples, time)?;
     let load = (Size::Mix, Pace::Closed { connections: 64 }, Until::time(time));
-    round::on(stage, &mut receiver, &series, Kind::Bridge, load)?;
+    round::on(stage, &receiver, &series, Kind::Bridge, load, None)?;
     let status = perf.wait().map_err(|error| error.to_string())?;
     if !status.success() {
         return Err(format!("perf ended with {status}: may this user sample (kernel.perf_event_paranoid)?"));

@@ -1,7 +1,8 @@
 //! Whoever takes the requests: the bridge, a floor, a peer. One process each, on loopback.
 //!
 //! In: a [`Kind`], the round's topics. Out: a running process with an address and a process id. Never happens: a process
-//! that outlives its round; two receivers on one set of topics at a time.
+//! that outlives its round; two receivers on one set of topics at a time; a bridge whose topics, queues or limits are other
+//! than users get them.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,6 @@ use support::process::{Lines, Process, wait_until};
 use support::settings::Settings;
 use support::tools;
 
-use crate::bodies::KINDS;
 use crate::peers;
 use crate::stage::Series;
 
@@ -48,6 +48,16 @@ impl Kind {
             Kind::Hmac => "bare actix-web with HMAC",
             Kind::Peer(peer) => peer.name(),
         }
+    }
+
+    /// A peer that answers only what Kafka has confirmed.
+    pub fn waits(self) -> bool {
+        matches!(self, Kind::Peer(peer) if peer.waits())
+    }
+
+    /// Whether what it answers 2xx has to be on Kafka.
+    pub fn keeps(self) -> bool {
+        !matches!(self, Kind::Http | Kind::Hmac)
     }
 }
 
@@ -165,7 +175,6 @@ impl Receiver {
 pub fn settings(brokers: &str, series: &Series) -> Settings {
     Settings::new(brokers, &[&series.source]).with(json!({
         "journal": { "allow_ephemeral": false, "size_max": JOURNAL_SIZE_MAX },
-        "topics": { "types": KINDS },
     }))
 }
 

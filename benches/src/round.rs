@@ -1,7 +1,8 @@
 //! One round: a fresh receiver, a load, a wait until all is on Kafka, a verdict on what arrived.
 //!
-//! In: a receiver's kind and a load. Out: [`Measured`], or what was lost. Never happens: a figure of a round that lost,
-//! changed, invented or repeated something.
+//! In: a receiver's kind and a load. Out: [`Measured`], or what was lost. A receiver gets a little of the same load before the
+//! clock starts: the first request of a fresh process finds no metadata, no caches, nothing compiled. Never happens: a figure
+//! of a round that lost, changed, invented or repeated something.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,12 @@ use crate::usage;
 /// How long all may take to be on Kafka once the load is over.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Of the load's time, for as long a receiver is warmed up; never longer than a second.
+const WARM_SHARE: u32 = 6;
+const WARM_MAX: Duration = Duration::from_secs(1);
+
+/// What is sent, how, for how long.
+pub type Load = (Size, Pace, Until);
 
 /// What one round gave.
 pub struct Measured {
@@ -43,6 +50,11 @@ impl Measured {
         self.outcome.kept() as f64 / self.published_in.as_secs_f64()
     }
 
+    /// Seconds from the last answer until all is on Kafka.
+    pub fn published_after(&self) -> f64 {
+        self.published_in.saturating_sub(self.outcome.took).as_secs_f64()
+    }
+
     /// Megabytes of bodies answered for each second.
     pub fn megabytes_per_second(&self) -> f64 {
         self.outcome.kept_bytes as f64 / 1e6 / self.outcome.took.as_secs_f64()
@@ -58,11 +70,13 @@ impl Measured {
             "unanswered": self.outcome.unanswered(),
             "kept_per_second": self.outcome.kept_per_second(),
             "published_per_second": self.published_per_second(),
+            "published_after_seconds": self.published_after(),
             "p50_ms": self.outcome.answer_ms(0.5),
             "p99_ms": self.outcome.answer_ms(0.99),
             "largest_ms": self.outcome.answers.max() as f64 / 1e3,
             "cpu_us_per_event": self.cpu_us(),
             "generator_cpu_us_per_event": self.outcome.cpu.as_secs_f64() * 1e6 / self.outcome.kept().max(1) as f64,
+            "generator_cpu_share": self.outcome.cpu_share(),
             "generator_late_p99_ms": load::late_ms(&self.outcome, 0.99),
             "peak_bytes": self.peak_bytes,
             "kept_by_second": self.outcome.by_second,
@@ -70,47 +84,56 @@ impl Measured {
     }
 }
 
-/// A whole round.
+/// A whole round. Its topics go, whatever becomes of it.
 pub fn run(stage: &Stage, kind: Kind, size: Size, pace: Pace, until: Until) -> Result<Measured, String> {
-    let series = stage.series();
-    let mut receiver = Receiver::start(kind, &stage.kafka.brokers(), &series)?;
-    let measured = on(stage, &mut receiver, &series, kind, (size, pace, until))?;
-    drop(receiver);
+    let series = if kind.keeps() { stage.series() } else { stage.bare() };
+    let measured = fresh(stage, &series, kind, (size, pace, until));
     stage.end(&series);
-    Ok(measured)
+    measured
 }
 
-/// A round on a receiver that runs; it has published nothing yet.
+fn fresh(stage: &Stage, series: &Series, kind: Kind, load: Load) -> Result<Measured, String> {
+    let receiver = Receiver::start(kind, &stage.kafka.brokers(), series)?;
+    let (size, pace, until) = load;
+    let time = (until.time / WARM_SHARE).min(WARM_MAX);
+    let warm = send(stage, &receiver, series, (size, pace, Until::time(time)), series.first);
+    if kind.keeps() {
+        wait_published(stage, &receiver, series, warm.kept())?;
+    }
+    on(stage, &receiver, series, kind, load, Some(&warm))
+}
+
+/// A round on a receiver that runs; it has published nothing yet but what `before` says, all of it.
 pub fn on(
     stage: &Stage,
-    receiver: &mut Receiver,
+    receiver: &Receiver,
     series: &Series,
     kind: Kind,
-    (size, pace, until): (Size, Pace, Until),
+    load: Load,
+    before: Option<&Outcome>,
 ) -> Result<Measured, String> {
+    let size = load.0;
+    let sent_before = before.map_or(0, |before| before.statuses.len() as u64);
     let (pid, began) = (receiver.pid(), Instant::now());
+    usage::reset_peak(pid);
     let cpu = usage::cpu(pid);
-    let library = &stage.library;
-    let outcome = load::run(&Order {
-        to: receiver.address(),
-        paths: &series.paths,
-        library,
-        size,
-        first: series.first,
-        pace,
-        until,
-    });
-    let keeps = !matches!(kind, Kind::Http | Kind::Hmac);
-    if keeps {
-        wait_published(stage, receiver, series, outcome.kept())?;
+    let outcome = send(stage, receiver, series, load, series.first + sent_before);
+    if kind.keeps() {
+        wait_published(stage, receiver, series, outcome.kept() + before.map_or(0, Outcome::kept))?;
     }
     let (published_in, cpu, peak_bytes) = (began.elapsed(), usage::cpu(pid) - cpu, usage::peak_bytes(pid));
-    let arrived = if keeps { arrived::judge(stage, series, &[(size, &outcome)]) } else { Arrived::default() };
+    let sent: Vec<(Size, &Outcome)> = before.into_iter().chain([&outcome]).map(|outcome| (size, outcome)).collect();
+    let arrived = if kind.keeps() { arrived::judge(stage, series, &sent) } else { Arrived::default() };
     arrived.check(false).map_err(|wrong| format!("{}, {}: {wrong}", kind.name(), size.name()))?;
     if outcome.kept() == 0 {
         return Err(format!("{} has answered nothing 2xx: {:?}", kind.name(), outcome.first_refusal));
     }
     Ok(Measured { kind, size, outcome, arrived, cpu, published_in, peak_bytes })
+}
+
+fn send(stage: &Stage, receiver: &Receiver, series: &Series, (size, pace, until): Load, first: u64) -> Outcome {
+    let (library, paths) = (&stage.library, &series.paths[..]);
+    load::run(&Order { to: receiver.address(), paths, library, size, first, pace, until })
 }
 
 /// Waits until everything answered is on Kafka: by the receiver's word where it tells, else by the topics.

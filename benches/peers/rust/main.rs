@@ -70,6 +70,9 @@ fn setting(name: &str) -> String {
 }
 
 fn main() -> std::io::Result<()> {
+    let waits = setting("MODE") == "wait";
+    // Whoever waits for it has left after ten seconds; what was acknowledged already is tried as long as it comes.
+    let timeout = if waits { "8000" } else { "300000" };
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", setting("KAFKA_BROKERS"))
         .set("acks", "all")
@@ -77,14 +80,11 @@ fn main() -> std::io::Result<()> {
         .set("compression.type", "lz4")
         .set("linger.ms", "2")
         .set("message.max.bytes", "4194304")
+        .set("message.timeout.ms", timeout)
         .create()
         .expect("the producer's settings are valid");
-    let state = web::Data::new(State {
-        api_key: setting("RETELL_API_KEY"),
-        prefix: setting("TOPIC_PREFIX"),
-        waits: setting("MODE") == "wait",
-        producer,
-    });
+    let state =
+        web::Data::new(State { api_key: setting("RETELL_API_KEY"), prefix: setting("TOPIC_PREFIX"), waits, producer });
     let app = move || {
         App::new()
             .app_data(state.clone())

@@ -28,6 +28,8 @@ pub struct Disk {
     file: File,
     path: PathBuf,
     at: u64,
+    /// What is written; as long as the longest so far.
+    buffer: Vec<u8>,
 }
 
 impl Disk {
@@ -39,7 +41,7 @@ impl Disk {
             file.write_all_at(&zeros, at)?;
         }
         file.sync_all()?;
-        Ok(Disk { file, path, at: 0 })
+        Ok(Disk { file, path, at: 0, buffer: Vec::new() })
     }
 
     /// Writes as an open loop of `per_second` events of `size` does, for `time`.
@@ -71,9 +73,10 @@ impl Disk {
         if self.at + bytes > FILE_BYTES {
             self.at = 0;
         }
-        let buffer = vec![0x5a; bytes as usize];
+        let length = bytes as usize;
+        self.buffer.resize(length.max(self.buffer.len()), 0x5a);
         let began = Instant::now();
-        self.file.write_all_at(&buffer, self.at)?;
+        self.file.write_all_at(&self.buffer[..length], self.at)?;
         self.file.sync_data()?;
         self.at += bytes;
         Ok(began.elapsed())

@@ -1,7 +1,8 @@
 //! The bridge's journal alone: so many records at a time appended, synced, and read back behind the writer.
 //!
 //! In: a folder, a size, how many records, how many at a time. Out: processor time of the whole process and how long it
-//! took. Never happens: a record that is read before it is synced (the journal's own promise), or not read.
+//! took. Never happens: a record that is read before it is synced (the journal's own promise), or not read; a body that is
+//! made while the clock runs.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -14,8 +15,8 @@ use retell_bridge::journal::storage::Disk;
 use retell_bridge::journal::{Append, Item, Journal, LaneMark, Options, Position};
 use retell_bridge::metrics::Metrics;
 
-use super::{Told, own_cpu};
-use crate::bodies::{Library, Size};
+use super::{Told, finished, own_cpu};
+use crate::bodies::Size;
 
 /// As the bridge has it.
 fn options() -> Options {
@@ -42,7 +43,7 @@ pub fn append(folder: &Path, size: Size, count: u64, at_once: usize) -> Result<T
     let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
     let opened = Journal::open(Arc::new(storage), options(), metrics, health);
     let (journal, recovered) = opened.map_err(|error| error.to_string())?;
-    let library = Library::new("key_made_up");
+    let bodies = finished(size);
     let (cpu, began) = (own_cpu(), Instant::now());
     let reader = {
         let (journal, next) = (journal.clone(), recovered.next);
@@ -50,10 +51,9 @@ pub fn append(folder: &Path, size: Size, count: u64, at_once: usize) -> Result<T
     };
     let gate = Arc::new(Gate::default());
     let (failures, failed) = mpsc::channel();
-    for number in 0..count {
-        let template = library.of(size, number);
-        // The two copies that a request's body takes on its way here are the floor of HTTP's.
-        let body = Bytes::from(template.body(number));
+    for (number, finished) in (0..count).zip(bodies.iter().cycle()) {
+        // The copies that a request's body takes on its way here are the floor of HTTP's.
+        let body = finished.body.clone();
         let envelope = Bytes::from_static(&[0; 120]);
         enter(&gate, at_once);
         let (gate, failures) = (Arc::clone(&gate), failures.clone());
@@ -72,8 +72,8 @@ pub fn append(folder: &Path, size: Size, count: u64, at_once: usize) -> Result<T
         journal.append(append).map_err(|error| format!("{error:?}"))?;
     }
     reader.join().expect("the reader does not panic")?;
-    let told =
-        Told { events: count, cpu_us: (own_cpu() - cpu).as_secs_f64() * 1e6, seconds: began.elapsed().as_secs_f64() };
+    let cpu_us = (own_cpu() - cpu).as_secs_f64() * 1e6;
+    let told = Told { events: count, cpu_us, timed_events: count, seconds: began.elapsed().as_secs_f64() };
     journal.close().map_err(|error| format!("{error:?}"))?;
     failed.try_recv().map_or(Ok(told), Err)
 }

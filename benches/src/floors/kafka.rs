@@ -1,10 +1,11 @@
 //! librdkafka alone: the records that the bridge would make, produced with the bridge's settings as fast as it can.
 //!
-//! In: brokers, topics, a size, how many. Out: processor time and time until the last one is confirmed. Never happens: a
-//! record that fails and is not told.
+//! In: brokers, topics, a size, how many. Out: processor time of all of it, and the time from the first confirmation to the
+//! last, as a drain of the bridge is timed. Never happens: a record that fails and is not told; a body that is made while the
+//! clock runs.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -12,8 +13,8 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
 
-use super::{Told, own_cpu};
-use crate::bodies::{KINDS, Library, Size};
+use super::{Told, finished, own_cpu};
+use crate::bodies::{KINDS, Size};
 
 /// Names and lengths of values as in the bridge's records.
 const HEADERS: [(&str, &[u8]); 10] = [
@@ -29,44 +30,45 @@ const HEADERS: [(&str, &[u8]); 10] = [
     ("retell_position", b"123456"),
 ];
 
-/// Failures that were confirmed.
+/// What was confirmed.
 #[derive(Default)]
-struct Failed(Mutex<Option<KafkaError>>);
+struct Confirmed {
+    failure: Mutex<Option<KafkaError>>,
+    first: OnceLock<Instant>,
+}
 
-impl ClientContext for Failed {}
+impl ClientContext for Confirmed {}
 
-impl ProducerContext for Failed {
+impl ProducerContext for Confirmed {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            *self.0.lock().expect("no holder panics") = Some(error.clone());
+            *self.failure.lock().expect("no holder panics") = Some(error.clone());
         }
+        self.first.get_or_init(Instant::now);
     }
 }
 
 /// Produces `count` events of `size` to `prefix`'s topics.
-pub fn produce(brokers: &str, prefix: &str, size: Size, first: u64, count: u64) -> Result<Told, KafkaError> {
-    let library = Library::new("key_made_up");
+pub fn produce(brokers: &str, prefix: &str, size: Size, count: u64) -> Result<Told, KafkaError> {
+    let bodies = finished(size);
     let topics = KINDS.map(|kind| format!("{prefix}{kind}"));
-    let producer: BaseProducer<Failed> = as_the_bridges(brokers).create_with_context(Failed::default())?;
-    producer.client().fetch_metadata(Some(&topics[0]), Duration::from_secs(10))?;
-    let (cpu, began) = (own_cpu(), Instant::now());
-    let mut body = Vec::new();
-    for number in first..first + count {
-        let template = library.of(size, number);
-        body.clear();
-        body.extend_from_slice(&template.head);
-        body.extend_from_slice(&template.tail(number));
-        send(&producer, &topics[template.kind], &template.key, &body)?;
+    let producer: BaseProducer<Confirmed> = as_the_bridges(brokers).create_with_context(Confirmed::default())?;
+    for topic in &topics {
+        producer.client().fetch_metadata(Some(topic), Duration::from_secs(10))?;
+    }
+    let cpu = own_cpu();
+    for finished in bodies.iter().cycle().take(count as usize) {
+        send(&producer, &topics[finished.kind], &finished.key, &finished.body)?;
     }
     while producer.in_flight_count() > 0 {
         producer.poll(Duration::from_millis(20));
     }
-    let failed = producer.context().0.lock().expect("no holder panics").take();
-    let told =
-        Told { events: count, cpu_us: (own_cpu() - cpu).as_secs_f64() * 1e6, seconds: began.elapsed().as_secs_f64() };
-    failed.map_or(Ok(told), Err)
+    let cpu_us = (own_cpu() - cpu).as_secs_f64() * 1e6;
+    let seconds = producer.context().first.get().map_or(0.0, |first| first.elapsed().as_secs_f64());
+    let failure = producer.context().failure.lock().expect("no holder panics").take();
+    failure.map_or(Ok(Told { events: count, cpu_us, timed_events: count - 1, seconds }), Err)
 }
 
 /// The bridge's own settings, with its limit of 8 MiB for a body.
@@ -80,7 +82,7 @@ fn as_the_bridges(brokers: &str) -> ClientConfig {
     ClientConfig::from_iter(options.producer_properties().expect("no property is given that could be wrong"))
 }
 
-fn send(producer: &BaseProducer<Failed>, topic: &str, key: &str, body: &[u8]) -> Result<(), KafkaError> {
+fn send(producer: &BaseProducer<Confirmed>, topic: &str, key: &str, body: &[u8]) -> Result<(), KafkaError> {
     let headers = HEADERS.iter().fold(OwnedHeaders::new_with_capacity(HEADERS.len()), |headers, (key, value)| {
         headers.insert(Header { key, value: Some(*value) })
     });

@@ -19,14 +19,43 @@ pub mod parts;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+
+use crate::bodies::{Library, Size};
+
+/// At least so many bodies, and so many bytes of them: spread over the partitions, none comes again within a compressor's
+/// window, as with the load generator.
+const FINISHED: u64 = 256;
+const FINISHED_BYTES: f64 = 2_500_000.0;
+
+/// A body that was whole before the clock started: to take it again is to count a reference.
+pub struct Finished {
+    /// Index into [`crate::bodies::KINDS`].
+    pub kind: usize,
+    pub key: String,
+    pub body: Bytes,
+}
+
+/// Bodies for a floor to take in turn: what the load generator does is no part of an event's way.
+pub fn finished(size: Size) -> Vec<Finished> {
+    let library = Library::new("key_made_up");
+    let one = |number| {
+        let template = library.of(size, number);
+        Finished { kind: template.kind, key: template.key.clone(), body: template.body(number).into() }
+    };
+    let count = FINISHED.max((FINISHED_BYTES / library.mean_bytes(size)) as u64);
+    (0..count).map(one).collect()
+}
 
 /// What a floor in a process of its own tells of itself, as one line of JSON.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Told {
     pub events: u64,
     pub cpu_us: f64,
+    /// Those that `seconds` are about.
+    pub timed_events: u64,
     pub seconds: f64,
 }
 
@@ -36,7 +65,7 @@ impl Told {
     }
 
     pub fn events_per_second(&self) -> f64 {
-        self.events as f64 / self.seconds
+        self.timed_events as f64 / self.seconds
     }
 }
 

@@ -1,7 +1,8 @@
 //! The bridge's own functions, one at a time: what each costs on one thread.
 //!
 //! In: a body. Out: [`Part`]s, each to be called in a loop, by the bench of the same name (`cargo bench -p bench`) and by
-//! the rounds. Never happens: a part written a second time: each calls the crate.
+//! the rounds; and two that the bridge does without, to see what they would cost. Never happens: a part written a second
+//! time: each calls the crate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use retell_bridge::publisher::{
     Again, Delivery, DeliveryError, Producer, Receipt, Router, SendError, Target, TopicState, Topics,
 };
 use retell_bridge::signature::{self, ApiKey};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::own_thread_cpu;
 
@@ -32,6 +35,19 @@ pub struct Subject {
     topic: String,
 }
 
+/// What a handler would parse a body into.
+#[derive(Deserialize)]
+struct Typed<'a> {
+    event: &'a str,
+    #[serde(borrow)]
+    call: TypedCall<'a>,
+}
+
+#[derive(Deserialize)]
+struct TypedCall<'a> {
+    call_id: &'a str,
+}
+
 /// One step of an event's way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -47,22 +63,36 @@ pub enum Part {
     Checksum,
     /// From the journal's bytes to the record that the producer is handed: read, routed, with its headers.
     Delivery,
+    /// What is not done, for comparison: a second SHA-256 for an id.
+    Sha256,
+    /// What is not done, for comparison: the whole body parsed for its type and key.
+    Json,
 }
 
 impl Part {
-    pub const ALL: [Part; 6] =
-        [Part::Signature, Part::Envelope, Part::Peek, Part::Identity, Part::Checksum, Part::Delivery];
-    /// Those that are in no other floor: the journal's has the checksum.
+    pub const ALL: [Part; 8] = [
+        Part::Signature,
+        Part::Envelope,
+        Part::Peek,
+        Part::Identity,
+        Part::Checksum,
+        Part::Delivery,
+        Part::Sha256,
+        Part::Json,
+    ];
+    /// Those on an event's way that are in no other floor: the journal's has the checksum.
     pub const OWN: [Part; 5] = [Part::Signature, Part::Envelope, Part::Peek, Part::Identity, Part::Delivery];
 
     pub fn name(self) -> &'static str {
         match self {
-            Part::Signature => "signature",
+            Part::Signature => "signature (HMAC-SHA256)",
             Part::Envelope => "envelope",
             Part::Peek => "type and key",
             Part::Identity => "BLAKE3",
             Part::Checksum => "CRC32C, twice",
             Part::Delivery => "route and headers",
+            Part::Sha256 => "not done: a second SHA-256",
+            Part::Json => "not done: serde_json, typed",
         }
     }
 }
@@ -103,6 +133,11 @@ impl Subject {
                 let target = Target { topic: &self.topic, replay: None };
                 self.again.send(&self.record, target).expect("the sink takes everything");
                 self.again.confirmed()
+            }
+            Part::Sha256 => u64::from(Sha256::digest(&self.body)[0]) + 1,
+            Part::Json => {
+                let typed: Typed<'_> = serde_json::from_slice(&self.body).expect("a body is JSON");
+                (typed.event.len() + typed.call.call_id.len()) as u64
             }
         }
     }

@@ -75,6 +75,11 @@ impl Outcome {
         self.kept() as f64 / self.took.as_secs_f64().max(1e-9)
     }
 
+    /// Of one core, what the generator's thread took.
+    pub fn cpu_share(&self) -> f64 {
+        self.cpu.as_secs_f64() / self.took.as_secs_f64().max(1e-9)
+    }
+
     /// A quantile of the answers, milliseconds.
     pub fn answer_ms(&self, quantile: f64) -> f64 {
         ms_at(&self.answers, quantile)

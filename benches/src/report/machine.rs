@@ -17,6 +17,9 @@ pub struct Machine {
     pub kernel: String,
     /// File system and device of the journals.
     pub disk: String,
+    /// Of Kafka, its clients and the peers.
+    #[serde(default)]
+    pub versions: String,
     /// As the measured bridge tells it.
     pub commit: String,
     pub date: String,
@@ -40,6 +43,7 @@ impl Machine {
             memory_gib: kib >> 20,
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             disk: disk(folder),
+            versions: super::versions::all(),
             commit: commit(),
             date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string()[..10].to_owned(),
             load_before: read("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default(),
@@ -72,7 +76,7 @@ fn commit() -> String {
     let output = Command::new(bridge_binary()).args(["version", "--json"]).output();
     let told = output.ok().and_then(|output| serde_json::from_slice::<serde_json::Value>(&output.stdout).ok());
     let built = told.and_then(|told| Some(told["commit"].as_str()?.to_owned())).unwrap_or_else(|| "unknown".to_owned());
-    let arguments = ["diff", "--quiet", built.as_str(), "--", ":/src", ":/Cargo.toml", ":/Cargo.lock"];
+    let arguments = ["diff", "--quiet", built.as_str(), "--", ":/src", ":/benches", ":/Cargo.toml", ":/Cargo.lock"];
     let git = Command::new("git").args(arguments).current_dir(support::tools::root()).status();
     if git.is_ok_and(|status| status.success()) { built } else { format!("{built} and changes") }
 }

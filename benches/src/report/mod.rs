@@ -1,11 +1,15 @@
 //! What a run leaves behind: results as JSON, the page with its table, the plots.
 //!
-//! In: figures and rounds. Out: `results.json` (or `results-long.json`) in a folder, and of all results there `README.md` and
-//! SVG files. Never happens: a figure on the page that no results file has.
+//! In: figures and rounds, and `benches/tried.md`, which is kept by hand. Out: `results.json` (or `results-long.json`) in a
+//! folder, and of all results there `README.md` and SVG files. Never happens: a figure on the page that no results file has; a
+//! figure of a row that has failed since.
 
 mod machine;
 mod page;
+mod parts;
+mod peers;
 mod plots;
+mod versions;
 
 use std::fs;
 use std::path::Path;
@@ -22,6 +26,9 @@ use crate::figures::Figure;
 pub struct Results {
     pub machine: Machine,
     pub command: String,
+    /// Rounds, seconds, connections, in words.
+    #[serde(default)]
+    pub how: String,
     pub figures: Vec<Figure>,
     pub rounds: Vec<Value>,
 }
@@ -29,8 +36,8 @@ pub struct Results {
 /// Files of results, in the order in which the page has them.
 pub const FILES: [&str; 2] = ["results.json", "results-long.json"];
 
-/// Adds a run: rows that it has measured replace those of an earlier one in `file`, where machine and commit are the same;
-/// else the file begins anew.
+/// Adds a run: rows that it has run, measured or failed, replace those of an earlier one in `file`, where machine and commit are
+/// the same; else the file begins anew.
 pub fn add(folder: &Path, file: &str, run: Results) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let path = folder.join(file);
@@ -44,11 +51,10 @@ pub fn add(folder: &Path, file: &str, run: Results) -> Result<(), String> {
 }
 
 fn merged(before: Results, run: Results) -> Results {
-    let is_renewed = |name: &str, case: &str| run.figures.iter().any(|one| one.goal_name == name && one.case == case);
-    let rows: Vec<&Value> = run.rounds.iter().map(|round| &round["row"]).collect();
-    let mut figures: Vec<Figure> =
-        before.figures.into_iter().filter(|one| !is_renewed(&one.goal_name, &one.case)).collect();
-    let mut rounds: Vec<Value> = before.rounds.into_iter().filter(|round| !rows.contains(&&round["row"])).collect();
+    let is_renewed = |row: &str| run.figures.iter().any(|one| one.row == row);
+    let mut figures: Vec<Figure> = before.figures.into_iter().filter(|one| !is_renewed(&one.row)).collect();
+    let is_old = |round: &Value| !is_renewed(round["row"].as_str().unwrap_or_default());
+    let mut rounds: Vec<Value> = before.rounds.into_iter().filter(is_old).collect();
     figures.extend(run.figures.iter().cloned());
     rounds.extend(run.rounds.iter().cloned());
     Results { figures, rounds, ..run }
@@ -65,7 +71,8 @@ pub fn write(folder: &Path) -> Result<(), String> {
     }
     let plots = plots::draw(folder, &runs)?;
     let path = folder.join("README.md");
-    fs::write(&path, page::text(&runs, &plots)).map_err(|error| format!("{}: {error}", path.display()))
+    let tried = fs::read_to_string(support::tools::root().join("benches/tried.md")).unwrap_or_default();
+    fs::write(&path, page::text(&runs, &plots, &tried)).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn read(path: &Path) -> Result<Option<Results>, String> {
@@ -81,17 +88,22 @@ mod tests {
     use super::*;
     use crate::figures::Goal;
 
-    fn run(case: &str, value: f64) -> Results {
-        let figure = Figure::ratio("burst", case, Goal::AtLeast(2.0), "answers/s", &[(value, 1.0)], "a peer");
-        let rounds = vec![serde_json::json!({ "row": case })];
-        Results { machine: Machine::default(), command: "bench run".to_owned(), figures: vec![figure], rounds }
+    fn run(row: &str, mut figure: Figure) -> Results {
+        figure.row = row.to_owned();
+        let rounds = vec![serde_json::json!({ "row": row })];
+        let (machine, command, how) = (Machine::default(), "bench run".to_owned(), String::new());
+        Results { machine, command, how, figures: vec![figure], rounds }
+    }
+
+    fn figure(case: &str, value: f64) -> Figure {
+        Figure::ratio("burst", case, Goal::AtLeast(2.0), "answers/s", &[(value, 1.0)], "a peer")
     }
 
     #[test]
     fn a_run_replaces_its_own_rows_and_the_page_has_all() {
         let folder = support::tools::folder("report");
         for (case, value) in [("a case", 1.0), ("another case", 5.0), ("a case", 3.0)] {
-            add(&folder, FILES[0], run(case, value)).unwrap();
+            add(&folder, FILES[0], run(case, figure(case, value))).unwrap();
         }
         let page = fs::read_to_string(folder.join("README.md")).unwrap();
         assert!(
@@ -99,6 +111,20 @@ mod tests {
             "{page}"
         );
         assert!(!page.contains("1.00 answers/s | "), "{page}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_row_that_fails_takes_its_older_figures_away_and_says_why() {
+        let folder = support::tools::folder("report");
+        add(&folder, FILES[0], run("a row", figure("a case", 4.0))).unwrap();
+        add(&folder, FILES[0], run("a row", Figure::failed("burst", "row `a row`", "7 events were lost"))).unwrap();
+        let page = fs::read_to_string(folder.join("README.md")).unwrap();
+        assert!(!page.contains("4.00 answers/s"), "{page}");
+        assert!(
+            page.contains("| row `a row` | not measured: 7 events were lost |") && page.contains("**failed**"),
+            "{page}"
+        );
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -1,6 +1,6 @@
 //! Plots as SVG: answers per second and processor time beside the peers, quantiles of the answers beside the disk's.
 //!
-//! In: the rounds of all runs; of a figure that several have, the last run's. Out: the files that were drawn. Never happens:
+//! In: the rounds of all runs; a row that several have is the last one's, for rounds of two runs make no figure. Out: the files that were drawn. Never happens:
 //! a plot of no data.
 
 use std::path::Path;
@@ -19,12 +19,17 @@ type Groups = Vec<(String, Vec<(String, f64)>)>;
 
 /// Draws what there is.
 pub fn draw(folder: &Path, runs: &[Results]) -> Result<Drawn, String> {
-    let rounds: Vec<&Value> = runs.iter().flat_map(|run| &run.rounds).collect();
+    let last = |row: &str| -> Vec<&Value> {
+        let of = |run: &'_ Results| run.rounds.iter().any(|round| round["row"] == row);
+        let run = runs.iter().rev().find(|run| of(run));
+        run.into_iter().flat_map(|run| &run.rounds).filter(|round| round["row"] == row).collect()
+    };
+    let (bursts, answers) = (last("burst"), last("answer"));
     let mut drawn = Vec::new();
     for (file, what, groups) in [
-        ("cpu.svg", "Processor time for each event, µs, 64 connections", of_burst(&rounds, "cpu_us_per_event")),
-        ("burst.svg", "Answers per second in a burst, 64 connections", of_burst(&rounds, "kept_per_second")),
-        ("answer.svg", "Answers at 500 events/s, ms, beside one fdatasync", of_answer(&rounds)),
+        ("cpu.svg", "Processor time for each event, µs, 64 connections", of_burst(&bursts, "cpu_us_per_event")),
+        ("burst.svg", "Answers per second in a burst, 64 connections", of_burst(&bursts, "kept_per_second")),
+        ("answer.svg", "Answers at 500 events/s, ms, beside one fdatasync", of_answer(&answers)),
     ] {
         if !groups.is_empty() {
             bars(&folder.join(file), what, &groups).map_err(|error| format!("{file}: {error}"))?;
@@ -36,8 +41,7 @@ pub fn draw(folder: &Path, runs: &[Results]) -> Result<Drawn, String> {
 
 /// By size, then by receiver.
 fn of_burst(rounds: &[&Value], field: &str) -> Groups {
-    let mine: Vec<&&Value> =
-        rounds.iter().filter(|round| round["row"] == "burst" && round["connections"] == 64).collect();
+    let mine: Vec<&&Value> = rounds.iter().filter(|round| round["connections"] == 64).collect();
     let mut receivers: Vec<&str> = Vec::new();
     for name in mine.iter().filter_map(|round| round["receiver"].as_str()) {
         if !receivers.contains(&name) {
@@ -57,14 +61,13 @@ fn of_burst(rounds: &[&Value], field: &str) -> Groups {
 
 /// p50 and p99 of each kind of slice.
 fn of_answer(rounds: &[&Value]) -> Groups {
-    let mine: Vec<&&Value> = rounds.iter().filter(|round| round["row"] == "answer").collect();
     let kinds = [("one fdatasync", "fdatasync"), ("quiet", "quiet"), ("Kafka away", "away"), ("draining", "draining")];
     let group = |(at, name): (usize, &str)| {
         let of =
-            |field: &str| median(mine.iter().filter_map(|round| round[format!("{field}_p50_p99_ms")][at].as_f64()));
+            |field: &str| median(rounds.iter().filter_map(|round| round[format!("{field}_p50_p99_ms")][at].as_f64()));
         (name.to_owned(), kinds.map(|(what, field)| (what.to_owned(), of(field))).to_vec())
     };
-    if mine.is_empty() { Vec::new() } else { [(0, "p50"), (1, "p99")].map(group).to_vec() }
+    if rounds.is_empty() { Vec::new() } else { [(0, "p50"), (1, "p99")].map(group).to_vec() }
 }
 
 /// One bar below the other, with its value behind it: groups of different sizes stay readable.

@@ -1,8 +1,10 @@
 //! Row `answer`: 500 events/s of the mix in an open loop, while Kafka is there, while it is away, while a backlog drains.
 //!
 //! Each round: slices of the quiet bridge, of a second bridge whose Kafka is away, and of an fdatasync of equal-sized
-//! writes, in turns; then the second bridge gets a backlog, is killed, and started with Kafka, and answers while it drains.
-//! Never happens: an answer's time from anything but the planned time.
+//! writes, in turns, and of 4 KiB each, for whoever compares machines; then the second bridge gets a backlog, is killed, and
+//! started with Kafka, and answers while it drains.
+//!
+//! Never happens: an answer's time from anything but the planned time; a slice counted as draining in which the backlog ended.
 
 use serde_json::json;
 use support::tools;
@@ -24,6 +26,7 @@ const TURNS: usize = 3;
 /// Quantiles of one round, milliseconds.
 struct Round {
     disk: [f64; 2],
+    block: [f64; 2],
     quiet: [f64; 2],
     away: [f64; 2],
     draining: [f64; 2],
@@ -54,6 +57,8 @@ pub fn run(bench: &Bench) -> Result<Vec<Figure>, String> {
             &pairs(|r| r.draining[1], |r| r.quiet[1]),
             "quiet",
         ),
+        Figure::plain("disk", "p50", Goal::Told, "ms", &rounds.iter().map(|r| r.block[0]).collect::<Vec<_>>()),
+        Figure::plain("disk", "p99", Goal::Told, "ms", &rounds.iter().map(|r| r.block[1]).collect::<Vec<_>>()),
     ])
 }
 
@@ -65,11 +70,15 @@ fn round(bench: &Bench, number: usize) -> Result<Round, String> {
     let (calm, troubled) = (stage.series(), stage.series());
     let quiet_bridge = Receiver::start(Kind::Bridge, &stage.kafka.brokers(), &calm)?;
     let mut away_bridge = Receiver::start(Kind::Bridge, NOBODY, &troubled)?;
-    let (mut floor, mut quiet, mut away) = (Slices::default(), Slices::default(), Slices::default());
+    let (mut floor, mut block) = (Slices::default(), Slices::default());
+    let (mut quiet, mut away) = (Slices::default(), Slices::default());
     let (mut calm_first, mut troubled_first) = (calm.first, troubled.first);
     for _ in 0..TURNS {
         let slice = disk.slice(&stage.library, Size::Mix, PER_SECOND, time).map_err(|error| error.to_string())?;
         floor.add(&slice);
+        // With the frame around it the smallest body is one block.
+        let slice = disk.slice(&stage.library, Size::Small, PER_SECOND, time / 3).map_err(|error| error.to_string())?;
+        block.add(&slice);
         quiet.load(bench, &quiet_bridge, &calm, &mut calm_first, time);
         away.load(bench, &away_bridge, &troubled, &mut troubled_first, time);
     }
@@ -84,12 +93,19 @@ fn round(bench: &Bench, number: usize) -> Result<Round, String> {
     std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
     stage.end(&troubled);
     let both = |slices: &Slices| [slices.ms(0.5), slices.ms(0.99)];
-    let round = Round { disk: both(&floor), quiet: both(&quiet), away: both(&away), draining: both(&draining) };
+    let round = Round {
+        disk: both(&floor),
+        block: both(&block),
+        quiet: both(&quiet),
+        away: both(&away),
+        draining: both(&draining),
+    };
     bench.keep(
         "answer",
         number,
         json!({
             "fdatasync_p50_p99_ms": round.disk,
+            "fdatasync_4k_p50_p99_ms": round.block,
             "quiet_p50_p99_ms": round.quiet,
             "away_p50_p99_ms": round.away,
             "draining_p50_p99_ms": round.draining,
@@ -108,20 +124,30 @@ fn drain(
     before: &Slices,
 ) -> Result<Slices, String> {
     let stage = &bench.stage;
-    let backlog = fill(bench, receiver, series, *first, bench.effort.pick(5_000, 60_000, 200_000))?;
+    let backlog = fill(bench, receiver, series, *first, bench.effort.pick(20_000, 100_000, 200_000))?;
     *first += backlog.statuses.len() as u64;
     receiver.as_bridge().configure(&receiver::settings(&stage.kafka.brokers(), series));
     receiver.kill();
     let wanted = before.kept() + backlog.kept();
-    let (mut draining, slice) = (Slices::default(), bench.effort.seconds(0.25, 0.5, 0.5));
-    while draining.outcomes.is_empty() || receiver.published().unwrap_or_default() < wanted {
-        draining.load(bench, receiver, series, first, slice);
+    let (mut draining, mut last) = (Slices::default(), Slices::default());
+    let (is_draining, time) =
+        (|| receiver.published().unwrap_or_default() < wanted, bench.effort.seconds(0.2, 1.0, 1.0));
+    while last.outcomes.is_empty() {
+        let mut slice = Slices::default();
+        slice.load(bench, receiver, series, first, time);
+        let kind = if is_draining() { &mut draining } else { &mut last };
+        kind.join(slice);
     }
     draining.check_all_kept()?;
-    wait_published(stage, receiver, series, wanted + draining.kept())?;
-    let sent: Vec<_> = before.sent().chain([(Size::Middle, &backlog)]).chain(draining.sent()).collect();
-    arrived::judge(stage, series, &sent).check(true)?;
-    Ok(draining)
+    last.check_all_kept()?;
+    wait_published(stage, receiver, series, wanted + draining.kept() + last.kept())?;
+    let sent = before.sent().chain([(Size::Middle, &backlog)]).chain(draining.sent()).chain(last.sent());
+    arrived::judge(stage, series, &sent.collect::<Vec<_>>()).check(true)?;
+    if draining.outcomes.is_empty() {
+        Err("the backlog was gone before a slice was over".to_owned())
+    } else {
+        Ok(draining)
+    }
 }
 
 /// So many events of 8.6 kB, as fast as they are taken.

@@ -43,6 +43,12 @@ impl Slices {
         self.outcomes.push(outcome);
     }
 
+    /// Takes over those of `other`.
+    pub fn join(&mut self, other: Slices) {
+        self.add(&other.merged);
+        self.outcomes.extend(other.outcomes);
+    }
+
     pub fn add(&mut self, slice: &Histogram<u64>) {
         self.merged.add(slice).expect("all have the same bounds");
     }
