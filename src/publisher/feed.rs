@@ -21,21 +21,32 @@ const OVERHEAD_BYTES: usize = 512;
 /// A delivery's number in its lane takes the lower bits of its token, the lane's index the upper.
 const NUMBER_BITS: u32 = 48;
 
-/// What one lane may have on its way, so that a stuck topic cannot fill the client's queue, which all share.
+/// Of the client's queue of 32 MiB, for what is on its way.
+const QUEUE_BYTES: usize = 24 << 20;
+/// What a lane may have on its way where the others leave room.
+const LANE_BYTES: usize = 4 << 20;
+
+/// What one lane may have on its way, so that stuck topics cannot fill the client's queue, which all share: some bytes that
+/// are its own, and more from what all may borrow, as most events are of few topics. One record of any size always may.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caps {
     pub records: usize,
-    pub bytes: usize,
+    own_bytes: usize,
+    lent_bytes: usize,
 }
 
 impl Caps {
-    /// The share of one of `lanes` lanes in a queue of 32 MiB and 100,000 records; one record of any size always may.
+    /// Of each of `lanes` lanes.
     pub fn share_of(lanes: usize) -> Caps {
         let lanes = lanes.max(1);
-        Caps {
-            records: (60_000 / lanes).min(2_000),
-            bytes: (24 * 1024 * 1024 / lanes).clamp(512 * 1024, 4 * 1024 * 1024),
-        }
+        let own_bytes = (QUEUE_BYTES / 2 / lanes).clamp(256 << 10, LANE_BYTES);
+        let lent_bytes = QUEUE_BYTES.saturating_sub(own_bytes * lanes);
+        Caps { records: (60_000 / lanes).min(2_000), own_bytes, lent_bytes }
+    }
+
+    /// What a lane with so many bytes on its way has borrowed.
+    fn borrowed(&self, bytes: usize) -> usize {
+        bytes.saturating_sub(self.own_bytes)
     }
 }
 
@@ -188,13 +199,24 @@ impl Core {
         if lane.retry.is_on_trial() && lane.window.outstanding() > 0 {
             return Fed::Blocked(Blocked::NoAnswer);
         }
-        let full = (lane.window.is_new(number) && lane.window.len() >= self.caps.records)
-            || (lane.window.outstanding() > 0 && lane.window.outstanding_bytes() + bytes > self.caps.bytes);
+        let has_many = lane.window.is_new(number) && lane.window.len() >= self.caps.records;
         let is_held = lane.window.holds(arrived.key) && !Bug::KeyNotHeld.is_planted();
-        if full || is_held || !lane.retry.is_ready() {
+        if has_many || is_held || !lane.retry.is_ready() || !self.has_room(index, bytes) {
             return Fed::Blocked(Blocked::NoAnswer);
         }
         self.send(index, number, bytes, arrived, now)
+    }
+
+    /// Whether so many more bytes of this lane may be on their way.
+    fn has_room(&self, index: usize, more_bytes: usize) -> bool {
+        let window = &self.lanes.list[index].window;
+        let bytes = window.outstanding_bytes() + more_bytes;
+        if window.outstanding() == 0 || bytes <= self.caps.own_bytes {
+            return true;
+        }
+        let others = self.lanes.list.iter().enumerate().filter(|(other, _)| *other != index);
+        let lent: usize = others.map(|(_, lane)| self.caps.borrowed(lane.window.outstanding_bytes())).sum();
+        bytes <= LANE_BYTES && lent + self.caps.borrowed(bytes) <= self.caps.lent_bytes
     }
 
     fn send(&mut self, index: usize, number: u64, bytes: usize, arrived: &Arrived, now: Duration) -> Fed {

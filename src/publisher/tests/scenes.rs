@@ -333,6 +333,30 @@ fn a_topic_that_swallows_records_does_not_hold_the_others_up() {
 }
 
 #[test]
+fn a_busy_topic_borrows_what_the_others_leave_and_many_stuck_ones_leave_each_other_its_own() {
+    const BYTES: usize = 100_000;
+    let on_their_way = |stuck: &[Kind]| {
+        let mut bench = Bench::new(Topics { types: Kind::KNOWN.to_vec(), ..topics() });
+        bench.start();
+        bench.cluster().room = 100_000;
+        stuck.iter().for_each(|kind| bench.cluster().topic(&format!("t.{}", kind.name())).answers = false);
+        for round in 0..80 {
+            for kind in stuck.iter().chain([&Kind::CallEnded]) {
+                bench.event(kind.name(), &format!("{}{round}", kind.name()), BYTES);
+            }
+        }
+        bench.run(600_000);
+        assert_eq!(bench.cluster().positions(ENDED).len(), 80, "the one that answers goes on");
+        bench.cluster().queued()
+    };
+    let one = on_their_way(&[Kind::CallStarted]);
+    assert!((36..=41).contains(&one), "{one} records of 100 kB are on their way, not some 4 MiB");
+    let others: Vec<Kind> = Kind::KNOWN.into_iter().filter(|kind| *kind != Kind::CallEnded).collect();
+    let many = on_their_way(&others);
+    assert!((150..=251).contains(&many), "{many} records of 100 kB are on their way, not nearly 24 MiB");
+}
+
+#[test]
 fn a_key_is_in_order_where_the_client_lets_a_later_batch_past_an_earlier_one() {
     let mut bench = Bench::started();
     bench.events(60, |number| ("call_ended", format!("k{}", number % 20), 10));
