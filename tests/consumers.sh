@@ -44,7 +44,7 @@ build_go() { (cd examples/go && go build -o bin/consumer .); }
 # Debian's Go and Node are older than go.mod and package.json ask for.
 advice=(
     "java: apt-get install openjdk-17-jdk-headless" "mvn: apt-get install maven" "go: 1.26 or newer, https://go.dev/dl"
-    "node: 20.19 or newer, https://nodejs.org/en/download" "npm: it comes with Node" "python3: apt-get install python3-venv"
+    "node: 20.19.4 or newer, https://nodejs.org/en/download" "npm: it comes with Node" "python3: apt-get install python3-venv"
     "setpriv: apt-get install util-linux"
 )
 for tool in "${advice[@]}"; do

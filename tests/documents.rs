@@ -126,7 +126,7 @@ fn the_page_about_consumers_starts_each_example_and_has_the_configuration_that_i
 }
 
 #[test]
-fn each_example_is_one_file_of_less_than_150_lines() {
+fn each_example_is_a_consumer_of_less_than_150_lines_and_a_few_files_beside_it() {
     let ends = ["py", "ts", "java", "go", "rs"];
     let built = ["target", "node_modules", "dist", ".venv", "bin"];
     for folder in examples() {
@@ -141,12 +141,13 @@ fn each_example_is_one_file_of_less_than_150_lines() {
                 }
             }
         }
-        let least = usize::from(!folder.ends_with("connect"));
-        assert_eq!(sources.len(), least, "{}: sources", folder.display());
+        // The consumer; beside it what an event is, and where it is stored, which is the part to replace.
+        let wanted = if folder.ends_with("connect") { 0..=0 } else { 1..=4 };
+        assert!(wanted.contains(&sources.len()), "{}: {} sources", folder.display(), sources.len());
         // forward alone is not there to be rewritten but to be run as it is: order per key while the handler fails, at
         // most so many records held, and offsets that wait for the slowest of them. No library does that for it, and
         // without one of these a handler would see less than Retell's own webhooks give it.
-        let below = if folder.ends_with("forward") { 230 } else { 150 };
+        let below = if folder.ends_with("forward") { 200 } else { 150 };
         assert!(sources.iter().all(|lines| *lines < below), "{}: {sources:?} lines, not < {below}", folder.display());
     }
 }

@@ -3,7 +3,6 @@ module retell-consumer
 go 1.26.0
 
 require (
-	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/twmb/franz-go v1.22.3
 	modernc.org/sqlite v1.62.0
 )

@@ -1,5 +1,5 @@
 """The consumers as their user runs them, and the life each leads here: it is killed while its store is held, loses its
-store for a while, is told to end in the middle of its work, and at the end of it.
+store for a while, is told to end in the middle of its work, while it waits for its store, and at the end of it.
 """
 
 import threading
@@ -17,7 +17,7 @@ READY = 90
 PATIENCE = 240
 STOPS_WITHIN = 15
 # Those that are run twice in one group for a while, on one store. (The files of the others belong to one process.)
-TWICE = ["python", "typescript", "go"]
+TWICE = ["python", "typescript", "go", "forward"]
 
 COMMANDS = {
     "python": [EXAMPLES / "python/.venv/bin/python", EXAMPLES / "python/consumer.py"],
@@ -78,6 +78,8 @@ class Consumer:
             return sum(now.values()) >= share * total
 
         second = self.begin(f"{self.name}-second", settings)
+        if self.name == "forward":
+            self.store.handler.several = True
         try:
             second.wait_line("ready", READY)
             wait(f"{share:.0%} of {total} records to be committed by two", PATIENCE, there)
@@ -89,6 +91,18 @@ class Consumer:
             assert code == 0, f"the second of two, SIGTERM: ended with {code}: {second.last()}"
         finally:
             second.kill()
+            if self.name == "forward":
+                self.store.handler.not_before.clear()
+                self.store.handler.several = False
+
+    def with_wrong_keys(self):
+        """Nothing is set aside for keys that are not the bridge's, and nothing committed."""
+        self.start(RETELL_API_KEYS="key_of_before")
+        self.process.wait_line("RETELL_API_KEYS", PATIENCE)
+        time.sleep(2)
+        taken = {at: offset for at, offset in self.committed().items() if at[0] in TOPICS and offset > 0}
+        assert not taken, f"with wrong keys it has committed {taken}"
+        self.stop()
 
     def wait_end(self, ends):
         """Until it has committed up to `ends`, {(topic, partition): end}."""
@@ -121,7 +135,9 @@ class Consumer:
 
     def live(self, total, most_there, all_there):
         """The last two wait until the topics have most, or all, that there will be, and tell their ends."""
-        settings = {} if self.name == "forward" else {"RETELL_API_KEYS": f"key_of_before,{API_KEY}"}
+        settings = {} if self.name == "forward" else {"RETELL_API_KEYS": f"key_of_before, {API_KEY}\n"}
+        if settings:
+            self.with_wrong_keys()
         self.start(**settings)
         self.wait_share(0.15, total)
         with self.store.held():
@@ -135,6 +151,10 @@ class Consumer:
         self.wait_share(0.6, total)
         self.stop()
         self.start(**settings)
+        with self.store.held():
+            time.sleep(2)
+            self.stop()
+        self.start(**settings)
         self.wait_end(most_there(self.topics))
         self.has_read.set()
         self.wait_end(all_there(self.topics))
@@ -142,5 +162,12 @@ class Consumer:
 
     def take_replay(self, run, ends):
         self.start(REPLAY=run)
+        self.wait_end(ends)
+        self.stop()
+
+    def run_as(self, group, topics, ends, **settings):
+        """Again on the same store, in another group."""
+        self.group, self.topics = group, topics
+        self.start(KAFKA_GROUP=group, TOPICS=", ".join(topics), **settings)
         self.wait_end(ends)
         self.stop()

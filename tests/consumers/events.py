@@ -194,10 +194,20 @@ def poison():
     return made
 
 
-def _poisoned(name, value, v, key, late):
+def others():
+    """Events that are no call's, as a topic with everything has them: consumers pass over them."""
+    number, call = "+15550109999", {"call_id": "call_poison", "transcript": "Zanzibar"}
+    bodies = {"chat_ended": {"chat": {"chat_id": "chat_1"}}, "call_inbound": {"call_inbound": {"from_number": number}}}
+    bodies["transcript_updated"] = {"call": call}
+    for type, rest in bodies.items():
+        value = json.dumps({"event": type, **rest}).encode()
+        yield _poisoned(type, value, now_ms(), API_KEY, 0, f"com.retellai.{type}")
+
+
+def _poisoned(name, value, v, key, late, type="com.retellai.call_ended"):
     headers = {
         "ce_specversion": "1.0", "ce_id": hashlib.sha256(name.encode()).hexdigest()[:32], "ce_source": "/retell/default",
-        "ce_type": "com.retellai.call_ended", "ce_time": rfc3339(v + late), "content-type": "application/json",
+        "ce_type": type, "ce_time": rfc3339(v + late), "content-type": "application/json",
         "retell_signature": signature(value or b"", v, key), "retell_journal": "0" * 32, "retell_position": "1",
     }  # fmt: skip
     if name == "no_ce_id":

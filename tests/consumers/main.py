@@ -20,7 +20,7 @@ import time
 import judge
 from confluent_kafka.admin import NewTopic
 from consumers import COMMANDS, TOPICS, Consumer
-from events import API_KEY, Made, now_ms, poison, signature
+from events import API_KEY, Made, now_ms, others, poison, signature
 from handler import Handler
 from sender import Sender, ends, produce, read_all
 from services import ROOT, Bridge, Postgres, java, start_connect, start_kafka, wait
@@ -55,7 +55,7 @@ def consumers(names, folder, kafka, handler):
             postgres = Postgres(folder)
             store, settings = PostgresStore(postgres), {"DATABASE_URL": postgres.url}
         elif name == "typescript":
-            store = FolderStore(folder / "typescript")
+            store = FolderStore(folder / "retell")
             settings = {"FOLDER": store.folder}
         elif name == "forward":
             store, key = HandlerStore(handler), folder / "key"
@@ -92,8 +92,9 @@ def first_of(records):
 
 
 def copies(records, number, chance):
-    """With a header of somebody else's, which need not be text."""
-    chosen, other = chance.sample(records, number), ("trace", b"\xff\x00")
+    """Of events alone, with a header of somebody else's, which need not be text."""
+    genuine = [record for record in records if record.key != b"call_poison"]
+    chosen, other = chance.sample(genuine, number), ("trace", b"\xff\x00")
     return [(record.topic, record.key, record.value, [*record.headers, other]) for record in chosen]
 
 
@@ -107,6 +108,7 @@ class Scene:
     everyone: list[Consumer]
     calls: list[str]
     poison: list[tuple]  # (name, topic, key, value, headers)
+    others: list[tuple]
 
 
 def set_up(binary, names, folder):
@@ -125,12 +127,14 @@ def set_up(binary, names, folder):
     say(f"{len(events.consumed)} events of {len(calls)} calls, and {len(events.updates)} transcript updates")
     bad = [(name, f"retell.call_{'started' if name in ('forged', 'stale') else 'ended'}", *rest) for name, *rest in poison()]
     everyone = consumers(names, folder, (brokers, admin, folder), handler)
-    return Scene(folder, brokers, bridge, handler, events, everyone, calls, bad)
+    other = [(name, "retell.call_ended", *rest) for name, *rest in others()]
+    return Scene(folder, brokers, bridge, handler, events, everyone, calls, bad, other)
 
 
 def send(scene):
     """Sends everything while everybody reads; the records that are then on Kafka, and what was wrong with the answers."""
-    brokers, bridge, events, bad = scene.brokers, scene.bridge, scene.events, [record[1:] for record in scene.poison]
+    brokers, bridge, events = scene.brokers, scene.bridge, scene.events
+    bad = [record[1:] for record in scene.poison if record[0] != "forged"]
     sender, late, chance = Sender(bridge, events.events, PACE), Sender(bridge, events.late, PACE), random.Random(3)
     most_there, all_there = threading.Event(), threading.Event()
 
@@ -141,6 +145,8 @@ def send(scene):
 
         return ends_then
 
+    # A wrong signature first of all on its partition: others have to show that the keys are right.
+    produce(brokers, [record[1:] for record in scene.poison if record[0] == "forged"])
     sender.start()
     for consumer in scene.everyone:
         total = len(events.consumed) + (len(events.updates) if UPDATES in consumer.topics else 0)
@@ -152,7 +158,7 @@ def send(scene):
     bridge.start()
     say("the bridge was killed and has started again")
     wait("two thirds of the events to be sent", 120, lambda: sender.sent > len(events.events) * 2 / 3)
-    produce(brokers, copies(read_all(brokers, [*TOPICS, UPDATES]), 100, chance) + bad[::2])
+    produce(brokers, copies(read_all(brokers, [*TOPICS, UPDATES]), 100, chance) + bad[::2] + [record[1:] for record in scene.others])
     sender.join()
     from_bridge = read_when_whole(brokers, events.events)
     produce(brokers, copies(from_bridge, 100, chance) + bad[1::2])
@@ -165,7 +171,7 @@ def send(scene):
     records = read_when_whole(brokers, events.events + events.late)
     all_there.set()
     ids = {event.ce_id for event in events.events + events.late}
-    say(f"all is sent: {len(records)} records, {len(records) - len(ids) - len(bad)} of them second copies")
+    say(f"all is sent: {len(records)} records, {len(records) - len(ids) - len(scene.poison) - len(scene.others)} of them second copies")
     return records, sender.wrong + late.wrong
 
 
@@ -173,7 +179,7 @@ def judge_lives(scene, records, wrong):
     """What each has made of the events; the table `calls` as it must be."""
     events, brokers = scene.events, scene.brokers
     ids = {event.ce_id for event in events.events + events.late}
-    bad_ids = {dict(record[4]).get("ce_id", b"").decode() for record in scene.poison}
+    bad_ids = {dict(record[4]).get("ce_id", b"").decode() for record in scene.poison + scene.others}
     first = {ce_id: record for ce_id, record in first_of(records).items() if ce_id and ce_id not in bad_ids}
     expected = events.rows({ce_id: int(dict(record.headers)["retell_position"]) for ce_id, record in first.items()})
     known = {event.ce_id: None for event in events.consumed}
@@ -222,6 +228,35 @@ def judge_replay(scene, expected):
         check(f"{consumer.name}: after it the calls are as they must be", judge.rows, consumer, expected)
         check(f"{consumer.name}: no other replay was taken", judge.seen, consumer, known)
     check("connect: each value is a line of the file", all_sunk, sunk_to, connect, read_all(brokers, analyses))
+
+
+def judge_recipes(scene, expected, consumer):
+    """Of docs/consumers.md: a replay to a topic of its own, an erased call, dead letters that are read again."""
+    brokers, name, store, topics = scene.brokers, consumer.name, consumer.store, consumer.topics
+    own = ["repair.calls", f"retell.repair-{name}.dead", f"retell.erased-{name}.dead", "retell.still.dead"]
+    for topic, made in consumer.admin.create_topics([NewTopic(topic, 1, 1) for topic in own]).items():
+        wait(topic, 30, lambda: made.done() and topic in consumer.admin.list_topics(timeout=5).topics)
+    store.spoil()
+    run = replay(scene.bridge, "--to-topic", "repair.calls")
+    consumer.run_as(f"repair-{name}", ["repair.calls"], ends(brokers, ["repair.calls"]), REPLAY=run)
+    judge.rows(consumer, expected)
+    known = store.seen()
+    call_id = next(iter(scene.events.recordings))
+    store.erase(call_id)
+    assert call_id not in store.rows(), "it is not erased"
+    # Everything again from the beginning, as in a group that Kafka has forgotten.
+    consumer.run_as(f"erased-{name}", topics, ends(brokers, topics), RETELL_API_KEYS=API_KEY)
+    judge.rows(consumer, {call: row for call, row in expected.items() if call != call_id})
+    judge.same("seen", store.seen(), known)
+    if name == "typescript":
+        judge.recordings(consumer, {call: number for call, number in scene.events.recordings.items() if call != call_id})
+    if name == "python":
+        # Without keys, the two with a wrong signature are events.
+        letters, right = [consumer.dead_letters], {"DEAD_LETTERS": "retell.still.dead"}
+        consumer.run_as("again", letters, ends(brokers, letters), **right)
+        unsigned = [record for record in scene.poison if record[0] not in ("forged", "stale")]
+        judge.dead_letters(read_all(brokers, ["retell.still.dead"]), unsigned)
+        assert store.rows()["call_forged"]["events"] == 2, store.rows()["call_forged"]
 
 
 def judge_stuck(scene):
@@ -286,9 +321,9 @@ def read_when_whole(brokers, events):
     return wait("all events on Kafka", 120, whole)
 
 
-def replay(bridge):
+def replay(bridge, *more):
     """All analyses on their topic again; the run id."""
-    told = bridge.run("replay", "--type", "call_analyzed")
+    told = bridge.run("replay", "--type", "call_analyzed", *more)
     return next(line.removeprefix("run ") for line in told.splitlines() if line.startswith("run "))
 
 
@@ -306,7 +341,12 @@ try:
     for consumer in scene.everyone:
         consumer.thread.join()
     say("all consumers have ended")
-    judge_replay(scene, judge_lives(scene, records, wrong))
+    expected = judge_lives(scene, records, wrong)
+    judge_replay(scene, expected)
+    for consumer in scene.everyone:
+        if consumer.name in ("python", "typescript"):
+            what = "a replay to a topic of its own, erasure, dead letters again: as the guide says"
+            check(f"{consumer.name}: {what}", judge_recipes, scene, expected, consumer)
     if "forward" in [consumer.name for consumer in scene.everyone]:
         check("forward: what is never taken holds up so much and no more; replays only where announced", judge_stuck, scene)
     say("done")

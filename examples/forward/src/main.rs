@@ -1,33 +1,30 @@
-//! Posts each record of retell-bridge's topics to a webhook handler that you already have: byte for byte, signed, and
-//! in order per key. Settings: README.md.
+//! Posts each record of retell-bridge's topics to a webhook handler that you already have: byte for byte, signed,
+//! and in order per key. Here is what has to do with Kafka; `handler` posts. Settings: README.md.
 
-use hmac::{Hmac, KeyInit, Mac};
+mod handler;
+
+use handler::{Handler, Later};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, Once};
-use std::time::{Duration, UNIX_EPOCH};
-use std::{env, error::Error, fs};
+use std::{env, error::Error, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::{sync::Semaphore, task::JoinHandle, time::Instant, time::sleep, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Posts at the handler at the same time.
 static POSTS: Semaphore = Semaphore::const_new(64);
-/// So far behind the first record that is not done a partition is read: bounds the memory, and what is done but not
-/// committed, which the handler sees again after a kill or a rebalance.
+/// So far behind the first record that is not done a partition is read: bounds the memory, and what is done but
+/// not committed, which the handler sees again after a kill or a rebalance.
 const SPAN_MAX: i64 = 100;
-/// Retell's own check takes a signature for five minutes; the rest is for the way there and for clocks that differ.
-const SIGNED_FOR_MS: u64 = 4 * 60 * 1000;
 
 struct Forward {
-    client: reqwest::Client,
-    url: reqwest::Url,
-    keys: Vec<String>,
-    dead_letters: String,
+    handler: Handler,
     replay: String,
+    dead_letters: String,
     producer: FutureProducer,
     assigned: Mutex<Assigned>,
 }
@@ -53,22 +50,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Committed, each second and before partitions go, is what is stored: up to the first record that is not done.
     kafka.set("auto.commit.interval.ms", "1000").set("enable.auto.offset.store", "false");
     // One forwarder gets the same partition of every topic, and with it all events of a call.
-    kafka.set("group.id", &group).set("auto.offset.reset", "earliest").set("partition.assignment.strategy", "range");
-
-    let timeout_ms = setting("TIMEOUT_MS", "10000").parse().ok().filter(|ms| *ms > 0);
-    let url = setting("HANDLER_URL", "").parse().ok().filter(|url: &reqwest::Url| url.scheme().starts_with("http"));
-    // A redirect is an answer like another: a signed body is not carried elsewhere.
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-    // One a line: the first one signs, any of them may have signed. WARNING: such a key can also place calls.
-    let read = |file| fs::read_to_string(file).ok().filter(|keys| !keys.trim().is_empty());
-    let keys = env::var("RETELL_API_KEY_FILE").map_or(Some(String::new()), read);
-    let keys = keys.ok_or("RETELL_API_KEY_FILE: no key can be read there")?;
+    kafka.set("partition.assignment.strategy", "range");
+    kafka.set("group.id", &group).set("auto.offset.reset", "earliest");
     let forward = Forward {
-        client: client.timeout(Duration::from_millis(timeout_ms.ok_or("TIMEOUT_MS: milliseconds")?)).build()?,
-        url: url.ok_or("HANDLER_URL: where to post to, such as http://localhost:3000/webhook")?,
-        keys: keys.split_whitespace().map(str::to_owned).collect(),
-        dead_letters: setting("DEAD_LETTERS", &format!("retell.{group}.dead")),
+        handler: Handler::new()?,
         replay: format!("replay:{}", setting("REPLAY", "")),
+        dead_letters: setting("DEAD_LETTERS", &format!("retell.{group}.dead")),
         producer,
         assigned: Mutex::default(),
     };
@@ -102,7 +89,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // What is being posted ends (10 s); what waits is given back, and its offsets are not committed.
     consumer.context().assigned.lock().expect("no panic").over.cancel();
     let _ = timeout(Duration::from_secs(10), POSTS.acquire_many(64)).await;
-    // Dropped, the consumer commits and leaves the group.
+    // Dropped, the consumer commits and leaves the group; but it does not wait for a Kafka that is away.
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_secs(5));
+        std::process::exit(0)
+    });
     Ok(())
 }
 
@@ -124,13 +115,13 @@ impl Forward {
     /// Until the record is done, or given back.
     async fn forward(&self, record: &OwnedMessage, (partition, over): Held, consumer: &StreamConsumer<Self>) {
         let (at, mut said, mut wait) = (at(record), None::<Instant>, Duration::from_millis(500));
+        let mut refused = None;
         let _until_stored = loop {
             let Some(Ok(post)) = over.run_until_cancelled(POSTS.acquire()).await else { return };
-            let Err((why, after)) = self.post(record).await else { break post };
+            let Err(Later { why, after }) = self.attempt(record, &mut refused).await else { break post };
             drop(post);
-            // Each says so once, and each minute again the one that its partition waits for.
-            let first = self.assigned.lock().expect("no panic").partitions.get(&at).and_then(|p| p.0.first().copied());
-            if said.is_none_or(|at| at.elapsed().as_secs() >= 60 && first == Some(record.offset())) {
+            // Only the record that a partition waits for says so, at first and each minute.
+            if self.holds(&at, record.offset()) && said.is_none_or(|at| at.elapsed().as_secs() >= 60) {
                 eprintln!("{at}@{} tried again until it is taken: {why}", record.offset());
                 said = Some(Instant::now());
             }
@@ -149,46 +140,31 @@ impl Forward {
         }
     }
 
-    /// To the handler; or, when that refuses for good, to the dead letters. Else why not yet, and how long to wait at
-    /// least. Cut off, it may have been taken: the handler then sees it twice, with the same `ce-id`.
-    async fn post(&self, record: &OwnedMessage) -> Result<(), (String, Duration)> {
+    /// Does its partition wait for this record?
+    fn holds(&self, at: &str, offset: i64) -> bool {
+        let assigned = self.assigned.lock().expect("no panic");
+        assigned.partitions.get(at).is_some_and(|(held, _)| held.first() == Some(&offset))
+    }
+
+    /// To the handler; when that has refused it for good, to the dead letters, and to them alone from then on.
+    async fn attempt(&self, record: &OwnedMessage, refused: &mut Option<String>) -> Result<(), Later> {
         // A replay is for the consumer that asked for it; the handler has had the event.
         if header(record, "retell_origin").is_some_and(|of| of.starts_with("replay:") && of != self.replay) {
             return Ok(());
         }
-        let body = record.payload().unwrap_or_default();
-        let mut request = self.client.post(self.url.clone()).header("content-type", "application/json");
-        if let Some(signature) = header(record, "retell_signature") {
-            request = request.header("x-retell-signature", self.signature(body, signature));
+        if refused.is_none() {
+            *refused = self.handler.post(record).await?;
         }
-        if let Some(id) = header(record, "ce_id") {
-            request = request.header("ce-id", id);
-        }
-        let none = |e: reqwest::Error| if e.is_timeout() { "no answer in time" } else { "no connection" };
-        let answer = request.body(body.to_vec()).send().await.map_err(|e| (none(e).into(), Duration::ZERO))?;
-        let (status, reason) = (answer.status().as_u16(), format!("http_{}", answer.status().as_u16()));
-        let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-        match status {
-            200..300 => return Ok(()),
-            408 | 425 | 429 | 500.. => return Err((reason, Duration::from_secs(after.unwrap_or(0).min(3600)))),
-            _ => eprintln!("{}@{} to {}: {reason}", at(record), record.offset(), self.dead_letters),
-        }
+        let Some(reason) = refused else { return Ok(()) };
         let headers = record.headers().cloned().unwrap_or_else(OwnedHeaders::new);
-        let headers = headers.insert(Header { key: "reason", value: Some(&reason) });
+        let headers = headers.insert(Header { key: "reason", value: Some(&*reason) });
         let mut letter: FutureRecord<[u8], [u8]> = FutureRecord::to(&self.dead_letters).headers(headers);
         (letter.key, letter.payload) = (record.key(), record.payload());
         let sent = self.producer.send(letter, Duration::from_secs(8)).await;
-        sent.map(|_| ()).map_err(|(e, _)| (format!("no dead letter: {e}"), Duration::ZERO))
-    }
-
-    /// As received, or, where that is too old to be taken, anew. Never for a body that no key of ours has signed
-    /// before: whoever can write to the topic could have anything signed.
-    fn signature(&self, body: &[u8], received: &str) -> String {
-        let now = UNIX_EPOCH.elapsed().expect("after 1970").as_millis() as u64;
-        let signed_at = received.strip_prefix("v=").and_then(|rest| rest.split_once(",d=")?.0.parse().ok());
-        let too_old = signed_at.filter(|v| now.saturating_sub(*v) > SIGNED_FOR_MS);
-        let ours = too_old.is_some_and(|v| self.keys.iter().any(|key| sign(key, body, v) == received));
-        if ours { sign(&self.keys[0], body, now) } else { received.to_owned() }
+        let none = |e| Later::soon(format!("{reason}, and no dead letter: {e}"));
+        sent.map_err(|(e, _)| none(e))?;
+        eprintln!("set aside ({reason}): {}@{}", at(record), record.offset());
+        Ok(())
     }
 }
 
@@ -206,13 +182,6 @@ impl ConsumerContext for Forward {
         }
         std::mem::take(&mut *self.assigned.lock().expect("no panic")).over.cancel();
     }
-}
-
-/// Retell's scheme: HMAC-SHA256 with the key's text over the body and the digits of the time.
-fn sign(key: &str, body: &[u8], v: u64) -> String {
-    let mac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).expect("a key of any length");
-    let digest = mac.chain_update(body).chain_update(v.to_string()).finalize().into_bytes();
-    format!("v={v},d={}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 fn header<'a>(record: &'a OwnedMessage, name: &str) -> Option<&'a str> {

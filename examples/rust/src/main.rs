@@ -1,130 +1,104 @@
 //! Keeps one row per Retell call in SQLite, with its transcript and summary, from the topics of retell-bridge.
-//! Kafka hands out each record at least once; the table `seen`, written in one transaction with the row, makes that once.
+//! Here is what has to do with Kafka; `event` reads a record, `store` keeps it.
 
-use hmac::{Hmac, KeyInit, Mac};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+mod event;
+mod store;
+
+use event::Event;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::KafkaResult;
+use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior::Immediate, params};
-use serde_json::Value;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::sync::{Arc, Once, atomic::AtomicBool, atomic::Ordering::Relaxed};
-use std::{env, error::Error, thread, time::Duration, time::UNIX_EPOCH};
+use std::time::{Duration, Instant};
+use std::{env, error::Error, thread};
 
-const TABLES: &str = "CREATE TABLE IF NOT EXISTS seen(ce_id TEXT PRIMARY KEY, seen_at BIGINT NOT NULL, replay TEXT);
-CREATE TABLE IF NOT EXISTS calls(call_id TEXT PRIMARY KEY, agent_id TEXT, started_ms BIGINT, ended_ms BIGINT,
-  reason TEXT, transcript TEXT, summary TEXT, analyses INTEGER NOT NULL DEFAULT 0, analyzed_at TEXT,
-  analyzed_position TEXT, events INTEGER NOT NULL DEFAULT 0); PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL";
-/// How long a ce_id is remembered: longer than the topics' retention.ms and segment.ms. A group can be set back so far.
-const REMEMBER_S: i64 = 35 * 24 * 3600;
-/// Columns, and the fields of a call that they take: what an event always knows, and what it knows from `call_ended` on.
-const EARLY: [[&str; 2]; 2] = [["agent_id", "agent_id"], ["started_ms", "start_timestamp"]];
-const LATE: [[&str; 2]; 3] =
-    [["ended_ms", "end_timestamp"], ["reason", "disconnection_reason"], ["transcript", "transcript"]];
+const UNPROVEN: &str = "no signature has held since the start. Are RETELL_API_KEYS the bridge's, and that of \
+    before among them, where events are older than the key? Set them and start again";
+
+struct Work {
+    db: rusqlite::Connection,
+    dead: FutureProducer,
+    dead_letters: String,
+    /// Without, no signature is checked again.
+    keys: Vec<String>,
+    /// Has a signature held since the start? As long as none has, the keys are likelier wrong than an event is
+    /// forged: that one waits, as when the store is away, and not all events are set aside for wrong keys.
+    proven: bool,
+}
+
+impl Work {
+    /// Takes the record or sets it aside. Without an error that is durable: its offset may be committed.
+    fn take(&mut self, record: &BorrowedMessage<'_>) -> Result<(), Box<dyn Error>> {
+        if !event::is_of_call(record) {
+            return Ok(());
+        }
+        let read = Event::read(record, &self.keys);
+        self.proven |= !matches!(read, Err("no_ce_id" | "signature")); // what else fails is looked at later
+        let reason = match read {
+            Ok(event) => return Ok(store::take(&mut self.db, &event)?),
+            Err("signature") if !self.proven => return Err(UNPROVEN.into()),
+            Err(reason) => reason,
+        };
+        let headers = record.headers().map_or_else(OwnedHeaders::new, |headers| headers.detach());
+        let headers = headers.insert(Header { key: "reason", value: Some(reason) });
+        let mut letter = FutureRecord::<[u8], [u8]>::to(&self.dead_letters).headers(headers);
+        (letter.key, letter.payload) = (record.key(), record.payload());
+        futures_executor::block_on(self.dead.send(letter, Duration::ZERO)).map_err(|(error, _)| error)?;
+        eprintln!("set aside ({reason}): {}-{}@{}", record.topic(), record.partition(), record.offset());
+        Ok(())
+    }
+}
+
+/// Told of every commit: they are sent without waiting for the answer.
+struct Commits;
+
+impl ClientContext for Commits {}
+
+impl ConsumerContext for Commits {
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            eprintln!("not committed, the records may come again: {error}");
+        }
+    }
+}
 
 fn setting(name: &str, default: &str) -> String {
     env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
-fn header<'a>(record: &'a BorrowedMessage<'_>, name: &str) -> &'a str {
-    let found = record.headers().and_then(|all| all.iter().find(|header| header.key == name));
-    found.and_then(|header| std::str::from_utf8(header.value?).ok()).unwrap_or_default()
-}
-
-/// Did Retell sign this? With the event's time as the clock: the SDKs' own check refuses what is five minutes old.
-/// Optional, the bridge has checked. WHOEVER HOLDS THE KEY CAN PLACE CALLS: give it to as few consumers as you can.
-fn verify(value: &[u8], signature: &str, ce_time: &str, keys: &str) -> Option<()> {
-    let (stamp, digest) = signature.strip_prefix("v=")?.split_once(",d=")?;
-    let ms: u64 = stamp.parse().ok().filter(|_| !stamp.starts_with('+'))?;
-    let clock = humantime::parse_rfc3339(ce_time).ok()?.duration_since(UNIX_EPOCH).ok()?.as_millis();
-    let signed = |key: &str| {
-        let mac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).ok()?.chain_update(value);
-        let own = mac.chain_update(ms.to_string()).finalize().into_bytes();
-        (own.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == digest && !key.is_empty()).then_some(())
-    };
-    keys.split([',', ' ']).find_map(signed).filter(|()| clock.abs_diff(ms.into()) <= 300_000)
-}
-
-/// The body, or why no second try can help this record. It stays open: no new field or type must stop a consumer.
-fn read(record: &BorrowedMessage<'_>) -> Result<Value, &'static str> {
-    let (value, keys) = (record.payload().unwrap_or_default(), setting("RETELL_API_KEYS", ""));
-    let [id, time, signature] = ["ce_id", "ce_time", "retell_signature"].map(|name| header(record, name));
-    let unless = |holds: bool, reason| if holds { Ok(()) } else { Err(reason) };
-    unless(!id.is_empty(), "no_ce_id")?;
-    unless(keys.is_empty() || verify(value, signature, time, &keys).is_some(), "signature")?;
-    let body: Value = serde_json::from_slice(value).map_err(|_| "unreadable")?;
-    let texts = [&body["event"], &call(&body)["call_id"]].map(|text| text.as_str().unwrap_or_default());
-    unless(!texts.contains(&""), "unreadable").map(|()| body)
-}
-
-fn call(body: &Value) -> &Value {
-    body.get("call").filter(|call| !call.is_null()).unwrap_or(&body["data"]) // `data`: its older name
-}
-
-/// The effect and the memory of it in one transaction: after a kill both are there, or neither.
-fn store(db: &mut Connection, record: &BorrowedMessage<'_>, body: &Value) -> rusqlite::Result<()> {
-    let (event, call, id) = (body["event"].as_str(), call(body), call(body)["call_id"].as_str());
-    let [ce_id, time, position] = ["ce_id", "ce_time", "retell_position"].map(|name| header(record, name));
-    let replay = env::var("REPLAY").ok().filter(|run| header(record, "retell_origin") == format!("replay:{run}"));
-    let change = db.transaction_with_behavior(Immediate)?;
-    let known = change.query_row("SELECT replay FROM seen WHERE ce_id = ?", [ce_id], |row| row.get(0)).optional()?;
-    if known.as_ref().is_some_and(|last: &Option<String>| replay.is_none() || *last == replay) {
-        return Ok(());
-    }
-    change.execute("INSERT INTO calls(call_id) VALUES (?) ON CONFLICT DO NOTHING", [id])?;
-    // Each event sets only what it knows, whenever it comes: where it `wins` it replaces, else it only fills gaps. An
-    // analysis can be run again: the later one wins, in whichever order they come.
-    let (ended, analyzed) = (matches!(event, Some("call_ended" | "call_analyzed")), event == Some("call_analyzed"));
-    let wins = "SELECT ?2 AND (analyzed_at IS NULL OR ?3 AND (?4, CAST(?5 AS INTEGER)) >=
-        (analyzed_at, CAST(analyzed_position AS INTEGER))) FROM calls WHERE call_id = ?1";
-    let wins: bool = change.query_row(wins, params![id, ended, analyzed, time, position], |row| row.get(0))?;
-    for [column, field] in EARLY.iter().chain(LATE.iter().filter(|_| ended)) {
-        let (text, number) = (call[field].as_str().map(str::to_owned), call[field].as_i64());
-        let value: rusqlite::types::Value = if column.ends_with("_ms") { number.into() } else { text.into() };
-        let set = format!("{column} = iif(?2, coalesce(?3, {column}), coalesce({column}, ?3))");
-        change.execute(&format!("UPDATE calls SET {set} WHERE call_id = ?1"), params![id, wins, value])?;
-    }
-    if analyzed && wins {
-        let set = "UPDATE calls SET summary = ?2, analyzed_at = ?3, analyzed_position = ?4 WHERE call_id = ?1";
-        change.execute(set, params![id, call["call_analysis"]["call_summary"].as_str(), time, position])?;
-    }
-    let count = "UPDATE calls SET events = events + ?2, analyses = analyses + ?3 WHERE call_id = ?1";
-    change.execute(count, params![id, known.is_none(), analyzed && known.is_none()])?;
-    change.execute("INSERT OR REPLACE INTO seen VALUES (?1, unixepoch(), ?2)", params![ce_id, replay])?;
-    change.execute("DELETE FROM seen WHERE unixepoch() % 1000 = 0 AND seen_at < unixepoch() - ?1", [REMEMBER_S])?;
-    change.commit()
-}
-
-/// Takes the record or sets it aside. Comes back without an error when that is durable: then its offset may be committed.
-fn process(db: &mut Connection, dead: &FutureProducer, record: &BorrowedMessage<'_>) -> Result<(), Box<dyn Error>> {
-    let reason = match read(record) {
-        Ok(body) => return Ok(store(db, record, &body)?),
-        Err(reason) => reason,
-    };
-    eprintln!("dead letter ({reason}): {} {} {}", record.topic(), record.partition(), record.offset());
-    let headers = record.headers().map_or_else(OwnedHeaders::new, |headers| headers.detach());
-    let headers = Some(headers.insert(Header { key: "reason", value: Some(reason) }));
-    let topic = setting("DEAD_LETTERS", &format!("retell.{}.dead", setting("KAFKA_GROUP", "retell-rust")));
-    let (key, payload) = (record.key(), record.payload());
-    let letter = FutureRecord { topic: &topic, partition: None, payload, key, timestamp: None, headers };
-    futures_executor::block_on(dead.send(letter, Duration::ZERO)).map(|_| ()).map_err(|(error, _)| error.into())
+fn list(of: &str) -> Vec<String> {
+    let items = of.split(|c: char| c == ',' || c.is_whitespace());
+    items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone())?;
     signal_hook::flag::register(signal_hook::consts::SIGINT, stop.clone())?;
-    let mut kafka = rdkafka::ClientConfig::new(); // security.protocol, sasl.… belong here; bodies have up to 8 MiB
-    kafka.set("bootstrap.servers", setting("KAFKA_BROKERS", "localhost:9092")).set("message.max.bytes", "16777216");
-    let dead = kafka.clone().set("enable.idempotence", "true").set("delivery.timeout.ms", "10000").create()?;
-    kafka.set("group.id", setting("KAFKA_GROUP", "retell-rust")).set("auto.offset.reset", "earliest");
+    let keys = list(&setting("RETELL_API_KEYS", ""));
+    if keys.is_empty() && env::var_os("RETELL_API_KEYS").is_some() {
+        return Err("RETELL_API_KEYS has no key in it: give one, or unset it".into());
+    }
+    let group = setting("KAFKA_GROUP", "retell-rust");
+    // security.protocol, sasl.… belong here; bodies have up to 8 MiB.
+    let mut kafka = rdkafka::ClientConfig::new();
+    kafka.set("bootstrap.servers", setting("KAFKA_BROKERS", "localhost:9092"));
+    kafka.set("message.max.bytes", "16777216");
+    let dead = kafka.clone().set("enable.idempotence", "true").set("delivery.timeout.ms", "8000").create()?;
+    kafka.set("group.id", &group).set("auto.offset.reset", "earliest").set("enable.auto.commit", "false");
     // So long a killed consumer keeps its partitions from the next.
-    kafka.set("enable.auto.commit", "false").set("session.timeout.ms", "15000");
-    let consumer: BaseConsumer = kafka.create()?;
-    let topics = setting("TOPICS", "retell.call_started,retell.call_ended,retell.call_analyzed");
-    consumer.subscribe(&topics.split(',').collect::<Vec<_>>())?;
-    let mut db = Connection::open(setting("DATABASE", "calls.sqlite"))?;
-    db.execute_batch(TABLES)?;
-    let ready = Once::new();
+    kafka.set("session.timeout.ms", "15000");
+    let consumer: BaseConsumer<Commits> = kafka.create_with_context(Commits)?;
+    let topics = list(&setting("TOPICS", "retell.call_started,retell.call_ended,retell.call_analyzed"));
+    consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
+
+    let db = store::open(&setting("DATABASE", "calls.sqlite"))?;
+    let dead_letters = setting("DEAD_LETTERS", &format!("retell.{group}.dead"));
+    let mut work = Work { db, dead, dead_letters, keys, proven: false };
+    let (ready, shortest) = (Once::new(), Duration::from_millis(500));
+    let (mut wait, mut said) = (shortest, None::<Instant>);
     while !stop.load(Relaxed) {
         let polled = consumer.poll(Duration::from_millis(500));
         if consumer.assignment()?.count() > 0 {
@@ -132,18 +106,26 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let told = |error| eprintln!("Kafka: {error}");
         let Some(record) = polled.and_then(|record| record.map_err(told).ok()) else { continue };
-        let mut wait = Duration::from_millis(500);
-        // No fault of the record's: it stays in hand, none is skipped. After five minutes (max.poll.interval.ms) the
-        // group gives the partition away and the record comes again, which `seen` makes harmless.
-        while let Err(error) = process(&mut db, &dead, &record) {
-            eprintln!("tries again in {wait:?}: {error}");
-            thread::sleep(wait);
-            if stop.load(Relaxed) {
-                return Ok(());
-            }
-            wait = (wait * 2).min(Duration::from_secs(5));
+        let Err(error) = work.take(&record) else {
+            (wait, said) = (shortest, None);
+            consumer.commit_message(&record, CommitMode::Async)?;
+            continue;
+        };
+        // No fault of the record's: none is skipped, it is read again. Polls keep us in the group.
+        if said.is_none_or(|at| at.elapsed().as_secs() >= 60) {
+            eprintln!("not taken, tried again until it is: {error}");
+            said = Some(Instant::now());
         }
-        consumer.commit_message(&record, CommitMode::Async)?;
+        let again = Offset::Offset(record.offset());
+        consumer.seek(record.topic(), record.partition(), again, Duration::from_secs(5))?;
+        thread::sleep(wait);
+        wait = (wait * 2).min(Duration::from_secs(5));
     }
-    Ok(()) // dropped, the consumer waits for the commits on their way and leaves the group
+    // Dropped, the consumer waits for the commits on their way and leaves the group; but not for a Kafka that is
+    // away. What is not committed comes again.
+    thread::spawn(|| {
+        thread::sleep(Duration::from_secs(5));
+        std::process::exit(0)
+    });
+    Ok(())
 }
