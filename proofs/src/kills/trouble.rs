@@ -12,7 +12,7 @@ use support::process::wait_until;
 use crate::random::Random;
 
 use super::scene::Scene;
-use super::world::World;
+use super::world::{World, partitions};
 
 /// How long the topics must not have grown before a killed bridge counts as silent.
 const STANDS_STILL: Duration = Duration::from_millis(1_000);
@@ -180,9 +180,8 @@ pub fn settled(world: &World, topics: &[String]) -> HashMap<(String, i32), i64> 
     let are_equal = |copies: &Vec<u64>| copies.windows(2).all(|two| two[0] == two[1]);
     let copies = still(|| world.log_bytes(topics), |now| now.iter().all(are_equal));
     let consumer = world.kafka().consumer();
-    let partitions = || topics.iter().flat_map(|topic| (0..super::round::PARTITIONS).map(move |each| (topic, each)));
     let end = |topic: &String, each| ((topic.clone(), each), world.kafka().ends(&consumer, topic, each).1);
-    let ends = still(|| partitions().map(|(topic, each)| end(topic, each)).collect(), |_| true);
+    let ends = still(|| partitions(topics).map(|(topic, each)| end(topic, each)).collect(), |_| true);
     assert_eq!(copies, world.log_bytes(topics), "the topics grow while nobody writes");
     ends
 }

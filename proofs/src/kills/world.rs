@@ -35,20 +35,18 @@ impl World {
 
     /// For each partition of `topics` the bytes of its copies, node by node.
     pub fn log_bytes(&self, topics: &[String]) -> Vec<Vec<u64>> {
-        let partitions = topics.iter().flat_map(|topic| (0..super::round::PARTITIONS).map(move |each| (topic, each)));
         let copies =
             |(topic, each): (&String, i32)| self.nodes.iter().map(|node| node.log_bytes(topic, each)).collect();
-        partitions.map(copies).collect()
+        partitions(topics).map(copies).collect()
     }
 
     /// Where the client began to count anew, by partition; of the copies the one that shows most.
     pub fn renumbered(&self, topics: &[String]) -> HashMap<(String, i32), Vec<i64>> {
-        let partitions = topics.iter().flat_map(|topic| (0..super::round::PARTITIONS).map(move |each| (topic, each)));
         let begins = |(topic, each): (&String, i32)| {
             let copies = self.nodes.iter().map(|node| node.renumbered(topic, each));
             ((topic.clone(), each), copies.max_by_key(Vec::len).unwrap_or_default())
         };
-        partitions.map(begins).filter(|(_, begins)| !begins.is_empty()).collect()
+        partitions(topics).map(begins).filter(|(_, begins)| !begins.is_empty()).collect()
     }
 
     /// Ends the nodes and leaves their logs and data in `folder`.
@@ -75,4 +73,9 @@ impl World {
         others.iter().for_each(|index| self.nodes[*index].launch());
         others.iter().for_each(|index| self.nodes[*index].wait_up());
     }
+}
+
+/// Each of each topic.
+pub fn partitions(topics: &[String]) -> impl Iterator<Item = (&String, i32)> {
+    topics.iter().flat_map(|topic| (0..super::round::PARTITIONS).map(move |each| (topic, each)))
 }

@@ -8,8 +8,8 @@
 //!
 //! In: an order. Out: how many cuts were made and judged by the recovery behind them, or what was lost. A cut is the
 //! shutdown ioctl of the file system (with and without a flush of its log): at a random moment under load, at an answer, at
-//! the last answer of all, in a clean stop, in the recovery from the cut before. Never happens: a loop device, a mount or an image that outlives the proof;
-//! a loop device touched that the proof did not make.
+//! the last answer of all, in a clean stop, in the recovery from the cut before. Never happens: a loop device, a mount or
+//! an image that outlives the proof; a loop device touched that the proof did not make.
 //!
 //! What this does not show: the ioctl stops the file system, not the device. What had reached the device stays, whole and
 //! in order, so no sector is torn inside it, none of its cache is lost, and a disk that lies about flushes is not found

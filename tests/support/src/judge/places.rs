@@ -9,7 +9,8 @@ use crate::ledger::Entry;
 use crate::records::Record;
 
 /// A second copy of an event is excused only by a kill or, within one life of the bridge, by a renewed producer of that
-/// life or a client that has counted anew before it, once each; and only from the same place in the journal, behind the checkpoint of that kill.
+/// life or a client that has counted anew before it, once each; and only from the same place in the journal, behind the
+/// checkpoint of that kill.
 pub(super) fn check_copies(report: &mut Report, copies: &Copies, circumstances: &Circumstances) {
     for records in copies.values() {
         // Without a key a copy may go to another partition, which no offset puts before or behind the first.
@@ -47,9 +48,7 @@ impl Circumstances {
         let life = cut_before(record, &self.cuts);
         let place = (record.topic.clone(), record.partition);
         let begins = self.renumbered.get(&place).map_or(&[][..], Vec::as_slice);
-        let is_of_life = |offset: &&i64| {
-            **offset <= record.offset && cut_before(&Record { offset: **offset, ..record.clone() }, &self.cuts) == life
-        };
+        let is_of_life = |offset: &&i64| **offset <= record.offset && cut_at(&place, **offset, &self.cuts) == life;
         begins.iter().filter(is_of_life).count() + self.renewals_in_life_after(life)
     }
 
@@ -66,8 +65,11 @@ impl Circumstances {
 
 /// The last kill that had happened when this record was written.
 fn cut_before(record: &Record, cuts: &[Cut]) -> Option<usize> {
-    let place = (record.topic.clone(), record.partition);
-    cuts.iter().rposition(|cut| cut.ends.get(&place).is_some_and(|end| *end <= record.offset))
+    cut_at(&(record.topic.clone(), record.partition), record.offset, cuts)
+}
+
+fn cut_at(place: &(String, i32), offset: i64, cuts: &[Cut]) -> Option<usize> {
+    cuts.iter().rposition(|cut| cut.ends.get(place).is_some_and(|end| *end <= offset))
 }
 
 /// No place in the journal holds two events, and each partition has them in the journal's order, but where a kill, a new
