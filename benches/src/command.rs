@@ -68,6 +68,11 @@ enum What {
         /// Seconds.
         #[arg(long, default_value_t = 20)]
         seconds: u64,
+        /// Bodies: small, middle, large, or mix.
+        #[arg(long, default_value = "mix", value_parser = size)]
+        size: Size,
+        #[arg(long, default_value_t = 64)]
+        connections: usize,
     },
     /// A floor in a process of its own; the rounds run these.
     #[command(hide = true, subcommand)]
@@ -119,7 +124,10 @@ pub fn main() -> ExitCode {
         }
         What::Long { given } => run(given, Effort::Long, true),
         What::Page { out } => report::write(&out),
-        What::Flame { bridge, out, seconds } => flame(bridge, &out, Duration::from_secs(seconds)),
+        What::Flame { bridge, out, seconds, size, connections } => {
+            let until = Until::time(Duration::from_secs(seconds));
+            flame(bridge, &out, (size, Pace::Closed { connections }, until))
+        }
         What::Floor(floor) => run_floor(floor),
     };
     match outcome {
@@ -194,9 +202,9 @@ fn measure(row: &Row, bench: &Bench) -> (Vec<Figure>, bool) {
     }
 }
 
-fn flame(bridge: PathBuf, out: &Path, time: Duration) -> Result<(), String> {
+fn flame(bridge: PathBuf, out: &Path, load: (Size, Pace, Until)) -> Result<(), String> {
     receiver::measure_bridge(Some(bridge))?;
-    flame::draw(&Stage::start(), time, out)?;
+    flame::draw(&Stage::start(), load, out)?;
     say(&format!("written to {}", out.display()));
     Ok(())
 }
@@ -218,8 +226,11 @@ fn tell(figure: &Figure) {
     say(&format!("  {}: {}", parts.join(" | "), figure.verdict().trim_matches('*')));
 }
 
+fn size(word: &str) -> Result<Size, String> {
+    Size::of_word(word).ok_or_else(|| format!("no size is called {word}"))
+}
+
 fn run_floor(floor: Floor) -> Result<(), String> {
-    let size = |word: &str| Size::of_word(word).ok_or_else(|| format!("no size is called {word}"));
     let told = match floor {
         Floor::Http => return http::serve(false).map_err(|error| error.to_string()),
         Floor::Hmac => return http::serve(true).map_err(|error| error.to_string()),

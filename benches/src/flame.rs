@@ -13,22 +13,20 @@ use inferno::collapse::{Collapse, perf};
 use inferno::flamegraph;
 use support::tools;
 
-use crate::bodies::Size;
-use crate::load::{Pace, Until};
+use crate::load::Pace;
 use crate::receiver::{Kind, Receiver};
-use crate::round;
+use crate::round::{self, Load};
 use crate::stage::Stage;
 
 const SAMPLES_PER_SECOND: u32 = 997;
 
-/// Runs the bridge under load for `time` and draws it into `out`.
-pub fn draw(stage: &Stage, time: Duration, out: &Path) -> Result<(), String> {
+/// Runs the bridge under a load and draws it into `out`.
+pub fn draw(stage: &Stage, load: Load, out: &Path) -> Result<(), String> {
     let folder = tools::folder("flame");
     let samples = folder.join("perf.data");
     let series = stage.series();
     let receiver = Receiver::start(Kind::Bridge, &stage.kafka.brokers(), &series)?;
-    let mut perf = record(receiver.pid(), &samples, time)?;
-    let load = (Size::Mix, Pace::Closed { connections: 64 }, Until::time(time));
+    let mut perf = record(receiver.pid(), &samples, load.2.time)?;
     round::on(stage, &receiver, &series, Kind::Bridge, load, None)?;
     let status = perf.wait().map_err(|error| error.to_string())?;
     if !status.success() {
@@ -36,7 +34,7 @@ pub fn draw(stage: &Stage, time: Duration, out: &Path) -> Result<(), String> {
     }
     drop(receiver);
     stage.end(&series);
-    let drawn = fold(&samples, &folder.join("folded"), out);
+    let drawn = fold(&samples, &folder.join("folded"), out, &title(load));
     std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
     drawn
 }
@@ -50,7 +48,15 @@ fn record(pid: u32, samples: &Path, time: Duration) -> Result<Child, String> {
     command.spawn().map_err(|error| format!("perf cannot be run ({error}): apt-get install linux-perf"))
 }
 
-fn fold(samples: &Path, folded: &Path, out: &Path) -> Result<(), String> {
+fn title((size, pace, _): Load) -> String {
+    let pace = match pace {
+        Pace::Closed { connections } => format!("closed loop over {connections} connections"),
+        Pace::Open { per_second, .. } => format!("{per_second} events/s"),
+    };
+    format!("retell-bridge, {}, {pace}", size.name())
+}
+
+fn fold(samples: &Path, folded: &Path, out: &Path, title: &str) -> Result<(), String> {
     let told = |what: &str, error: std::io::Error| format!("{what}: {error}");
     let mut script = Command::new("perf");
     script.args(["script", "-i"]).arg(samples).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -60,7 +66,7 @@ fn fold(samples: &Path, folded: &Path, out: &Path) -> Result<(), String> {
     perf::Folder::default().collapse(text, BufWriter::new(file)).map_err(|error| told("stacks", error))?;
     script.wait().map_err(|error| told("perf script", error))?;
     let mut options = flamegraph::Options::default();
-    options.title = "retell-bridge, closed loop of the mix, 64 connections".to_owned();
+    options.title = title.to_owned();
     options.min_width = 0.1;
     let stacks = BufReader::new(File::open(folded).map_err(|error| told("folded stacks", error))?);
     let file = File::create(out).map_err(|error| told("the graph", error))?;

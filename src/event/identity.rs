@@ -6,6 +6,14 @@
 
 use std::fmt;
 
+use super::SOURCE_MAX_BYTES;
+
+/// BLAKE3 hashes many blocks of 1,024 bytes at once only where they are handed to it together: behind a prefix of its own
+/// each body would begin in the middle of one. So prefix and beginning are joined, and the rest begins where a block does.
+const BEGINNING_BYTES: usize = 8 * 1024;
+/// Below it there is at most one whole block, and nothing to gain.
+const ALIGNED_FROM_BYTES: usize = 1024;
+
 /// 16 bytes; shown as 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity(pub [u8; 16]);
@@ -14,9 +22,22 @@ impl Identity {
     pub(super) fn of(source: &str, body: &[u8], signed_clock_ms: Option<u64>) -> Identity {
         let length = u32::try_from(source.len()).expect("a source's name is at most 65,535 bytes in its envelope");
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&length.to_le_bytes());
-        hasher.update(source.as_bytes());
-        hasher.update(body);
+        // An envelope may bring a longer name than any source is given.
+        if body.len() < ALIGNED_FROM_BYTES || source.len() > SOURCE_MAX_BYTES {
+            hasher.update(&length.to_le_bytes());
+            hasher.update(source.as_bytes());
+            hasher.update(body);
+        } else {
+            let mut beginning = [0; BEGINNING_BYTES];
+            let (prefix, room) = beginning.split_at_mut(4 + source.len());
+            prefix[..4].copy_from_slice(&length.to_le_bytes());
+            prefix[4..].copy_from_slice(source.as_bytes());
+            let (joined, rest) = body.split_at(body.len().min(room.len()));
+            room[..joined.len()].copy_from_slice(joined);
+            let joined_bytes = prefix.len() + joined.len();
+            hasher.update(&beginning[..joined_bytes]);
+            hasher.update(rest);
+        }
         if let Some(clock_ms) = signed_clock_ms {
             hasher.update(&clock_ms.to_le_bytes());
         }
@@ -52,6 +73,30 @@ mod tests {
         bytes.extend(7u64.to_le_bytes());
         let expected = &blake3::hash(&bytes).as_bytes()[..16].to_vec();
         assert_eq!(&Identity::of("src", b"body", Some(7)).0[..], expected);
+    }
+
+    #[test]
+    fn bodies_of_every_length_have_the_documented_hash() {
+        let body: Vec<u8> = (0..40_000u32).map(|number| (number % 251) as u8).collect();
+        let near = |edge: usize| edge - 5..edge + 5;
+        let lengths =
+            near(1024).chain(near(2048)).chain(8000..8200).chain(near(9216)).chain(near(16_384)).chain([40_000]);
+        for length in lengths {
+            let whole = [&3u32.to_le_bytes()[..], b"src", &body[..length]].concat();
+            let expected = blake3::hash(&whole);
+            assert_eq!(Identity::of("src", &body[..length], None).0[..], expected.as_bytes()[..16], "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn names_of_sources_of_every_length_have_the_documented_hash() {
+        let body = vec![7; 20_000];
+        for length in [0, 1, SOURCE_MAX_BYTES, SOURCE_MAX_BYTES + 1, BEGINNING_BYTES, usize::from(u16::MAX)] {
+            let source = "s".repeat(length);
+            let whole = [&(length as u32).to_le_bytes()[..], source.as_bytes(), &body].concat();
+            let expected = blake3::hash(&whole);
+            assert_eq!(Identity::of(&source, &body, None).0[..], expected.as_bytes()[..16], "{length} bytes");
+        }
     }
 
     #[test]

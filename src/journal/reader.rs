@@ -170,6 +170,10 @@ impl Reader {
         let limit = open.meta.data_end;
         let skipping = open.walk.expected() < self.position;
         let chunk_bytes = if skipping { HEADER_CHUNK_BYTES } else { CHUNK_BYTES };
+        if skipping {
+            // Headers that are passed over are no records that were read.
+            open.forgotten_up_to = open.walk.at();
+        }
         match open.walk.next(limit, chunk_bytes)? {
             None => {
                 self.position = self.position.max(open.meta.end);

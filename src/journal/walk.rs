@@ -127,17 +127,21 @@ impl Walk {
         let wanted = bytes.min(limit.saturating_sub(at)) as usize;
         let held = self.chunk_at..self.chunk_at + self.chunk.len() as u64;
         if !(held.contains(&at) && at + wanted as u64 <= held.end) {
-            self.read_chunk(at, wanted.max(chunk_bytes.min(limit.saturating_sub(at) as usize)))?;
+            let kept = held.contains(&at).then(|| self.chunk.slice((at - held.start) as usize..));
+            self.read_chunk(at, wanted.max(chunk_bytes.min(limit.saturating_sub(at) as usize)), kept.as_deref())?;
         }
         let from = (at - self.chunk_at) as usize;
         Ok(self.chunk.slice(from..(from + wanted).min(self.chunk.len())))
     }
 
-    fn read_chunk(&mut self, at: u64, bytes: usize) -> io::Result<()> {
+    /// Reads on behind what is `kept` of the chunk before: a frame that lies across its end is not read twice.
+    fn read_chunk(&mut self, at: u64, bytes: usize, kept: Option<&[u8]>) -> io::Result<()> {
+        let kept = kept.unwrap_or_default();
         let mut buffer = self.buffer();
         buffer.resize(bytes, 0);
-        let length = read_full_at(self.file.as_ref(), &mut buffer, at)?;
-        buffer.truncate(length);
+        buffer[..kept.len()].copy_from_slice(kept);
+        let length = read_full_at(self.file.as_ref(), &mut buffer[kept.len()..], at + kept.len() as u64)?;
+        buffer.truncate(kept.len() + length);
         self.chunk = buffer.freeze();
         self.chunk_at = at;
         Ok(())

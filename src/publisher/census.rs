@@ -1,9 +1,11 @@
 //! Counts what waits, ahead of the publishing where that cannot go on: deliveries per lane, and bytes in the journal.
 //!
 //! Every record is counted once: by the head where that is the first to read it, else by a cursor of the census's own
-//! that reads in slices. Memory does not grow with the backlog.
+//! that reads in slices. To read a record twice costs as much as to keep it, so ahead of a head that goes on only what has
+//! waited for a while is counted: figures are then that much behind. Memory does not grow with the backlog.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::journal::Position;
 
@@ -15,6 +17,8 @@ use super::source::Source;
 /// Records that one slice reads.
 const SLICE_RECORDS: usize = 256;
 const SLICE_BYTES: usize = 1024 * 1024;
+/// What has waited this long, and at most twice as long, is counted ahead of a head that goes on. Less than anyone scrapes.
+const COUNT_AFTER: Duration = Duration::from_secs(5);
 /// Samples of "bytes before this position"; more than this and every other one is dropped.
 const SAMPLES_MAX: usize = 2_048;
 
@@ -23,6 +27,10 @@ pub(super) struct Census {
     /// Everything before it is counted.
     to: Position,
     cursor: Cursor,
+    /// What was synced when; it is `due` once that is long enough ago.
+    noted: (Duration, Position),
+    /// Before it everything has waited long enough.
+    due: Position,
     /// Bytes of all counted records.
     bytes: u64,
     samples: VecDeque<(Position, u64)>,
@@ -32,8 +40,18 @@ pub(super) struct Census {
 }
 
 impl Census {
-    pub fn new(from: Position) -> Census {
-        Census { to: from, cursor: Cursor::new(from), bytes: 0, samples: VecDeque::new(), stride: 1, since_sample: 0 }
+    /// Begins at `from`; so much is `synced`.
+    pub fn new(from: Position, synced: Position, now: Duration) -> Census {
+        Census {
+            to: from,
+            cursor: Cursor::new(from),
+            noted: (now, synced),
+            due: from,
+            bytes: 0,
+            samples: VecDeque::new(),
+            stride: 1,
+            since_sample: 0,
+        }
     }
 
     /// Everything before it is counted.
@@ -48,15 +66,35 @@ impl Census {
         }
     }
 
-    /// Reads on by one slice. Whether anything was read.
-    pub fn read(&mut self, source: &Source, lanes: &mut [Lane], router: &Router) -> Result<bool, String> {
+    /// Up to where to count ahead of a head that goes on.
+    pub fn due(&mut self, synced: Position, now: Duration) -> Position {
+        if now >= self.noted.0 + COUNT_AFTER {
+            self.due = self.noted.1;
+            self.noted = (now, synced);
+        }
+        self.due
+    }
+
+    /// Nothing is to be counted ahead: gives reader and buffer back. Before that they are kept, also where everything is
+    /// counted: a new reader has to find its place in the segment again.
+    pub fn rest(&mut self) {
+        self.cursor.rest();
+    }
+
+    /// Reads on by one slice, not beyond `end`. Whether anything was read.
+    pub fn read(
+        &mut self,
+        end: Position,
+        source: &Source,
+        lanes: &mut [Lane],
+        router: &Router,
+    ) -> Result<bool, String> {
         self.cursor.seek(self.to);
         let (mut records, mut bytes) = (0, 0);
-        while records < SLICE_RECORDS && bytes < SLICE_BYTES {
+        while records < SLICE_RECORDS && bytes < SLICE_BYTES && self.to < end {
             if self.cursor.peek(source, router)?.is_none() {
                 // Only damage may lie between.
                 self.to = self.cursor.next();
-                self.cursor.rest();
                 break;
             }
             let Some(arrived) = self.cursor.pass() else { break };

@@ -94,7 +94,7 @@ impl Core {
         metrics.expect_dead_letter_reasons(&DEAD_LETTER_REASONS);
         Core {
             caps: Caps::share_of(router.topics().len()),
-            census: Census::new(lanes.floor()),
+            census: Census::new(lanes.floor(), (source.synced)(), now.mono),
             desk: Desk::default(),
             renewal: Renewal::default(),
             trial: Trial::default(),
@@ -177,12 +177,10 @@ impl Core {
         let mut more = false;
         let mut waits = false;
         for index in 0..self.lanes.list.len() {
-            let lane = &self.lanes.list[index];
-            if lane.is_at_head() {
+            if self.lanes.list[index].is_at_head() {
                 continue;
             }
-            let is_open = lane.retry.is_ready() || index == self.router.dead_letter() || lane.window.has_aside();
-            if !is_open {
+            if !self.is_open(index) {
                 waits = true;
                 continue;
             }
@@ -198,6 +196,12 @@ impl Core {
         }
     }
 
+    /// Whether the lane's own reading place is read.
+    pub(super) fn is_open(&self, index: usize) -> bool {
+        let lane = &self.lanes.list[index];
+        lane.retry.is_ready() || index == self.router.dead_letter() || lane.window.has_aside()
+    }
+
     /// The journal could not be read: told once, tried again later, nothing is skipped.
     pub(super) fn cannot_read(&mut self, now: Duration, error: &str) -> Turn {
         if !self.read_failed {
@@ -210,18 +214,39 @@ impl Core {
 
     /// Counts what the head cannot reach now, or has not passed. Whether there may be more.
     fn count_ahead(&mut self, turn: Turn, now: Duration) -> bool {
-        let behind_head = self.census.to() < self.lanes.head.next();
-        let head_waits = turn == Turn::Waits && self.census.to() < (self.source.synced)();
-        if !(behind_head || head_waits) || now < self.read_again_at {
+        let head = self.lanes.head.next();
+        let end = match turn {
+            Turn::Waits => self.count_up_to(head, now),
+            _ => head,
+        };
+        if now < self.read_again_at {
             return false;
         }
-        match self.census.read(&self.source, &mut self.lanes.list, &self.router) {
+        if self.census.to() >= end {
+            // A head that waits may need it again at once.
+            if turn != Turn::Waits {
+                self.census.rest();
+            }
+            return false;
+        }
+        match self.census.read(end, &self.source, &mut self.lanes.list, &self.router) {
             Ok(more) => more,
             Err(error) => {
                 self.cannot_read(now, &error);
                 false
             }
         }
+    }
+
+    /// Ahead of a head that waits: everything where no receipts come (Kafka is away), else what has waited long enough.
+    fn count_up_to(&mut self, head: Position, now: Duration) -> Position {
+        let synced = (self.source.synced)();
+        let due = self.census.due(synced, now);
+        if self.has_receipts_lately(now) { due.max(head) } else { synced }
+    }
+
+    fn has_receipts_lately(&self, now: Duration) -> bool {
+        now < self.received_at + MARK_EVERY
     }
 
     fn mark(&mut self, now: Duration, last: bool) {
@@ -236,7 +261,7 @@ impl Core {
     }
 
     fn pace(&self, turn: Turn, counting: bool, now: Duration) -> Pace {
-        let lately = counting || now < self.received_at + MARK_EVERY;
+        let lately = counting || self.has_receipts_lately(now);
         match turn {
             Turn::More => Pace::Busy,
             Turn::Waits => Pace::Receipts { lately },

@@ -172,10 +172,10 @@ impl Core {
     }
 
     fn put_apart(&mut self, index: usize, mut cursor: Cursor) {
-        let lane = &mut self.lanes.list[index];
-        if !lane.retry.is_ready() {
+        if !self.is_open(index) {
             cursor.rest();
         }
+        let lane = &mut self.lanes.list[index];
         lane.window.advance(cursor.next());
         lane.apart = Some(cursor);
     }

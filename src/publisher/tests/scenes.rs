@@ -136,6 +136,42 @@ fn an_outage_of_kafka_reads_the_backlog_once_and_counts_it_meanwhile() {
 }
 
 #[test]
+fn an_outage_reads_on_where_it_was_with_each_event_that_comes() {
+    let mut bench = Bench::started();
+    bench.cluster().up = false;
+    bench.run(1_000);
+    let before = bench.memory().readers;
+    for number in 1..=200 {
+        bench.event("call_ended", "a", 10);
+        bench.run(500);
+        bench.assert_metric(&format!(r#"journal_backlog_events{{topic="t.call_ended"}} {number}"#));
+    }
+    let readers = bench.memory().readers - before;
+    assert!(readers <= 2, "{readers} times a place in the journal was looked for");
+    bench.cluster().up = true;
+    bench.run_until_done(20_000);
+    judge(&bench);
+}
+
+#[test]
+fn ahead_of_a_head_that_goes_on_only_what_has_waited_for_seconds_is_counted() {
+    const EVENTS: usize = 8_000;
+    let mut bench = Bench::started();
+    bench.cluster().room = 7;
+    bench.events(EVENTS as u64, |_| ("call_ended", "a", 10));
+    bench.run(4_000);
+    let (reads, published) = (bench.memory().reads, bench.cluster().topics["t.call_ended"].log.len());
+    assert!((500..EVENTS / 2).contains(&published), "{published} published");
+    assert!(reads <= published + 100, "{reads} reads for {published} published");
+    bench.run(7_000);
+    let published = bench.cluster().topics["t.call_ended"].log.len();
+    let counted = bench.core.as_ref().unwrap().left() as usize;
+    assert!(published < EVENTS && published + counted >= EVENTS, "{counted} counted, {published} published");
+    bench.run_until_done(120_000);
+    judge(&bench);
+}
+
+#[test]
 fn a_start_without_kafka_counts_the_backlog_and_publishes_when_it_is_there() {
     let mut bench = Bench::new(topics());
     bench.cluster().up = false;
