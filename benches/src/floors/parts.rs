@@ -1,8 +1,8 @@
 //! The bridge's own functions, one at a time: what each costs on one thread.
 //!
 //! In: a body. Out: [`Part`]s, each to be called in a loop, by the bench of the same name (`cargo bench -p bench`) and by
-//! the rounds; and two that the bridge does without, to see what they would cost. Never happens: a part written a second
-//! time: each calls the crate.
+//! the rounds; one that librdkafka does for the bridge; and three that nobody does, to see what they would cost. Never
+//! happens: a part written a second time: each calls the crate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,14 @@ use retell_bridge::publisher::{
 use retell_bridge::signature::{self, ApiKey};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use zstd_safe::CCtx;
 
 use super::own_thread_cpu;
 
 pub const SOURCE: &str = "default";
 const WINDOW_MS: u64 = 300_000;
+/// The quickest of those without a minus.
+const ZSTD_LEVEL: i32 = 1;
 
 /// A body, signed, and all that the parts need of it.
 pub struct Subject {
@@ -33,6 +36,9 @@ pub struct Subject {
     again: Again,
     record: Record,
     topic: String,
+    zstd: CCtx<'static>,
+    /// What the compressors write into, long enough for either.
+    compressed: Vec<u8>,
 }
 
 /// What a handler would parse a body into.
@@ -63,6 +69,11 @@ pub enum Part {
     Checksum,
     /// From the journal's bytes to the record that the producer is handed: read, routed, with its headers.
     Delivery,
+    /// What librdkafka does itself, and what is in its floor: the codec of the producer's settings. One body at a time here,
+    /// and a batch of records there, so that a small body has a start of its own.
+    Lz4,
+    /// What is not done, for comparison: the quickest level of the other codec.
+    Zstd,
     /// What is not done, for comparison: a second SHA-256 for an id.
     Sha256,
     /// What is not done, for comparison: the whole body parsed for its type and key.
@@ -70,17 +81,19 @@ pub enum Part {
 }
 
 impl Part {
-    pub const ALL: [Part; 8] = [
+    pub const ALL: [Part; 10] = [
         Part::Signature,
         Part::Envelope,
         Part::Peek,
         Part::Identity,
         Part::Checksum,
         Part::Delivery,
+        Part::Lz4,
+        Part::Zstd,
         Part::Sha256,
         Part::Json,
     ];
-    /// Those on an event's way that are in no other floor: the journal's has the checksum.
+    /// Those on an event's way that are in no other floor: the journal's has the checksum, librdkafka's has lz4.
     pub const OWN: [Part; 5] = [Part::Signature, Part::Envelope, Part::Peek, Part::Identity, Part::Delivery];
 
     pub fn name(self) -> &'static str {
@@ -91,6 +104,8 @@ impl Part {
             Part::Identity => "BLAKE3",
             Part::Checksum => "CRC32C, twice",
             Part::Delivery => "route and headers",
+            Part::Lz4 => "in librdkafka's: lz4",
+            Part::Zstd => "not done: zstd 1",
             Part::Sha256 => "not done: a second SHA-256",
             Part::Json => "not done: serde_json, typed",
         }
@@ -110,7 +125,10 @@ impl Subject {
             Record { position: Position(1), journal: JournalId([7; 16]), tag, received_at_ms: clock_ms, payload };
         let again = Again::new(Box::new(Sink::default()), router(), Duration::from_secs(1));
         let topic = format!("retell.{kind}");
-        Subject { key, header, clock_ms, body, event, peek, again, record, topic }
+        let room_bytes =
+            lz4_flex::block::get_maximum_output_size(body.len()).max(zstd_safe::compress_bound(body.len()));
+        let (zstd, compressed) = (CCtx::create(), vec![0; room_bytes]);
+        Subject { key, header, clock_ms, body, event, peek, again, record, topic, zstd, compressed }
     }
 
     /// Does `part` once; the number keeps a compiler from leaving it out.
@@ -133,6 +151,14 @@ impl Subject {
                 let target = Target { topic: &self.topic, replay: None };
                 self.again.send(&self.record, target).expect("the sink takes everything");
                 self.again.confirmed()
+            }
+            Part::Lz4 => {
+                let written = lz4_flex::block::compress_into(&self.body, &mut self.compressed);
+                written.expect("there is room") as u64
+            }
+            Part::Zstd => {
+                let written = self.zstd.compress(&mut self.compressed[..], &self.body, ZSTD_LEVEL);
+                written.unwrap_or_else(|code| panic!("{}", zstd_safe::get_error_name(code))) as u64
             }
             Part::Sha256 => u64::from(Sha256::digest(&self.body)[0]) + 1,
             Part::Json => {

@@ -18,7 +18,8 @@ pub fn table(rounds: &[Value]) -> String {
     let sizes = Size::PLAIN.map(Size::name);
     let mut text = format!(
         "\n### Parts\n\nMicroseconds of processor time for an event, medians of the rounds; bodies were made before the \
-         clock started. Those marked + are the sum that the bridge is held against.\n\n\
+         clock started. Those marked + are the sum that the bridge is held against; what is \"in librdkafka's\" is a part of its line \
+         and counted there, what is \"not done\" is told for comparison.\n\n\
          | part | | {} |\n| --- | --- | --- | --- | --- |\n",
         sizes.join(" | ")
     );
