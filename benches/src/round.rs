@@ -18,6 +18,8 @@ use crate::usage;
 /// How long all may take to be on Kafka once the load is over.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// For what is on its way when copies make the topics look complete.
+const AFTER_COPIES: Duration = Duration::from_secs(1);
 /// Of the load's time, for as long a receiver is warmed up; never longer than a second.
 const WARM_SHARE: u32 = 6;
 const WARM_MAX: Duration = Duration::from_secs(1);
@@ -146,4 +148,16 @@ pub fn wait_published(stage: &Stage, receiver: &Receiver, series: &Series, wante
         std::thread::sleep(LOOK_EVERY);
     }
     Ok(())
+}
+
+/// The same for a bridge that was killed and started again: it counts from 0 then, and learns of its backlog only by and by. The
+/// topics tell first, where copies may count; then the bridge.
+pub fn wait_published_again(stage: &Stage, receiver: &Receiver, series: &Series, wanted: u64) -> Result<(), String> {
+    let found = support::process::wait_until(PUBLISHED_WITHIN, || {
+        (arrived::count(stage, series) >= wanted && receiver.has_published(0) == Some(true)).then_some(())
+    });
+    std::thread::sleep(AFTER_COPIES);
+    found.ok_or_else(|| {
+        format!("{wanted} events were answered before a kill and are not on Kafka after {PUBLISHED_WITHIN:?}")
+    })
 }

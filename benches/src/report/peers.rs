@@ -30,7 +30,8 @@ pub fn table(rounds: &[Value]) -> String {
         "\n### Beside each other\n\nThe same rounds, {CONNECTIONS} connections, closed loop; medians. A peer that waits \
          answers when Kafka has confirmed, one that answers at once when its client's queue has the record.\n\n\
          | receiver | CPU µs per event: {} | mix: 2xx/s | mix: p50, p99 | most memory, mix | `kill -9`: lost of \
-         acknowledged | Kafka away, 100/s: refused or unanswered; lost |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+         acknowledged | Kafka away, 100/s: refused or unanswered; lost | and `kill -9` before Kafka comes back: lost of \
+         acknowledged |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n",
         Size::ALL.map(Size::name).join(" · "),
     );
     for name in names {
@@ -57,7 +58,8 @@ fn line(name: &str, bursts: &[Value], losses: &[Value]) -> String {
         None => name.to_owned(),
     };
     let (rate, killed, away) = (told(mix("kept_per_second"), ""), killed(losses), away(losses));
-    format!("| {name} | {cpu} | {rate} | {quantiles} | {memory} | {killed} | {away} |\n")
+    let killed_away = killed_away(losses);
+    format!("| {name} | {cpu} | {rate} | {quantiles} | {memory} | {killed} | {away} | {killed_away} |\n")
 }
 
 fn told(value: f64, unit: &str) -> String {
@@ -86,6 +88,15 @@ fn away(losses: &[Value]) -> String {
     format!("{share:.0} %; {:.0} lost", of("outage_lost"))
 }
 
+/// Results from before there was such a pass have none.
+fn killed_away(losses: &[Value]) -> String {
+    let Some(outage) = losses.iter().find(|round| round["killed_outage_answered"].is_u64()) else {
+        return "–".to_owned();
+    };
+    let of = |field: &str| outage[field].as_f64().unwrap_or_default();
+    format!("{:.0} of {}", of("killed_outage_lost"), significant(of("killed_outage_answered")))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -106,14 +117,17 @@ mod tests {
             burst("retell-bridge", 3_000.0),
             json!({ "row": "losses", "receiver": "a peer", "answered": 2_000, "lost": 7 }),
             json!({ "row": "losses", "receiver": "a peer", "answered": 1_000, "lost": 1 }),
-            json!({ "row": "losses", "receiver": "a peer", "outage_sent": 200, "not_kept": 94, "outage_lost": 3 }),
+            json!({
+                "row": "losses", "receiver": "a peer", "outage_sent": 200, "not_kept": 94, "outage_lost": 3,
+                "killed_outage_answered": 3_300, "killed_outage_lost": 3_000,
+            }),
             json!({ "row": "burst", "receiver": "other", "connections": 64, "failed": "it does\nnot listen" }),
         ];
         let table = table(&rounds);
         let line = |start: &str| table.lines().find(|line| line.starts_with(start)).unwrap_or_default();
-        let bridge = "| retell-bridge | – · – · – · 150 | 2,000 | 1.50 ms, 9.00 ms | 64.0 MiB | – | – |";
+        let bridge = "| retell-bridge | – · – · – · 150 | 2,000 | 1.50 ms, 9.00 ms | 64.0 MiB | – | – | – |";
         assert_eq!(line("| retell-bridge"), bridge);
-        assert!(line("| a peer").ends_with("| 8 of 3,000 (2 kills) | 47 %; 3 lost |"), "{table}");
+        assert!(line("| a peer").ends_with("| 8 of 3,000 (2 kills) | 47 %; 3 lost | 3000 of 3,300 |"), "{table}");
         assert!(line("| other (failed in a round: it does not listen)").contains("| – |"), "{table}");
         assert!(table.find("| retell-bridge") < table.find("| a peer"), "{table}");
     }

@@ -62,7 +62,7 @@ pub const GOALS: [(&str, &str, &str); 19] = [
     ("start", "binary, cold start to ready", "≤ 25 MB stripped; ≤ 1 s with and without Kafka"),
     (
         "losses",
-        "acknowledged and lost: `kill -9` under load, and 30 s without Kafka",
+        "acknowledged and lost: `kill -9` under load; 30 s without Kafka; the same with `kill -9` before Kafka comes back",
         "none; what is refused while Kafka is away is told",
     ),
 ];
