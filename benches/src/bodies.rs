@@ -150,10 +150,19 @@ impl Library {
         Library { texts, templates, mac }
     }
 
+    /// One template for all numbers, of so many bytes, under [`Size::Large`]: larger bodies than those of the mix.
+    pub fn of_one(api_key: &str, bytes: usize) -> Library {
+        let large = text(KIND[2], bytes, &mut Random::new(7));
+        let texts = [Vec::new(), Vec::new(), vec![large], Vec::new()];
+        let templates = [Vec::new(), Vec::new(), vec![OnceLock::new()], Vec::new()];
+        let mac = Hmac::<Sha256>::new_from_slice(api_key.as_bytes()).expect("HMAC takes a key of any length");
+        Library { texts, templates, mac }
+    }
+
     /// Makes every template now, so that no round pays for the first use of one.
     pub fn make_all(&self) {
-        for (size, calls) in CALLS.into_iter().enumerate() {
-            for call in 0..calls {
+        for (size, templates) in self.templates.iter().enumerate() {
+            for call in 0..templates.len() {
                 self.template(size, call);
             }
         }
@@ -179,10 +188,10 @@ impl Library {
     }
 
     fn template(&self, size: usize, turn: usize) -> &Template {
-        let call = turn % CALLS[size];
+        let call = turn % self.templates[size].len();
         self.templates[size][call].get_or_init(|| {
             let key = format!("call_{:027x}", 0x5eed_0000_u64 + call as u64);
-            let Text { before_key, behind_key } = &self.texts[size][call % TEXTS[size]];
+            let Text { before_key, behind_key } = &self.texts[size][call % self.texts[size].len()];
             let head = [before_key, key.as_bytes(), behind_key].concat();
             let mut mac = self.mac.clone();
             mac.update(&head);
@@ -305,6 +314,15 @@ mod tests {
             assert_eq!(number_of(&body), Some(0xabc));
             assert!(body.len().abs_diff(bytes) < bytes / 10, "{} of {bytes}", body.len());
         }
+    }
+
+    #[test]
+    fn a_library_of_one_has_bodies_as_large_as_they_are_asked_for() {
+        let library = Library::of_one("key_made_up_of_the_bench", 8_380_000);
+        let bodies = [1, 2].map(|number| library.of(Size::Large, number).body(number));
+        assert!(bodies[0].len().abs_diff(8_380_000) < 1_000, "{}", bodies[0].len());
+        assert!(bodies[0] != bodies[1] && number_of(&bodies[1]) == Some(2));
+        assert!(serde_json::from_slice::<serde_json::Value>(&bodies[0]).is_ok());
     }
 
     #[test]

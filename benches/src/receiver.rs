@@ -2,7 +2,7 @@
 //!
 //! In: a [`Kind`], the round's topics. Out: a running process with an address and a process id. Never happens: a process
 //! that outlives its round; two receivers on one set of topics at a time; a bridge whose topics, queues or limits are other
-//! than users get them.
+//! than users get them, but where a row says so.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::json;
-use support::bridge::Bridge;
+use support::bridge::{Bridge, Launch};
 use support::kafka::free_port;
 use support::process::{Lines, Process, wait_until};
 use support::settings::Settings;
@@ -96,7 +96,12 @@ impl Receiver {
 
     /// A bridge with settings of one's own.
     pub fn bridge(settings: Settings) -> Receiver {
-        let mut bridge = Bridge::prepare(settings, Arc::new(serve));
+        Receiver::launched(settings, Arc::new(serve))
+    }
+
+    /// The same, with a command of one's own.
+    pub fn launched(settings: Settings, launch: Launch) -> Receiver {
+        let mut bridge = Bridge::prepare(settings, launch);
         bridge.start_again();
         bridge.wait_ready();
         Receiver::Bridge(Box::new(bridge))

@@ -96,13 +96,18 @@ pub fn run(stage: &Stage, kind: Kind, size: Size, pace: Pace, until: Until) -> R
 
 fn fresh(stage: &Stage, series: &Series, kind: Kind, load: Load) -> Result<Measured, String> {
     let receiver = Receiver::start(kind, &stage.kafka.brokers(), series)?;
+    warmed(stage, &receiver, series, kind, load)
+}
+
+/// A round on a receiver that was just started.
+pub fn warmed(stage: &Stage, receiver: &Receiver, series: &Series, kind: Kind, load: Load) -> Result<Measured, String> {
     let (size, pace, until) = load;
     let time = (until.time / WARM_SHARE).min(WARM_MAX);
-    let warm = send(stage, &receiver, series, (size, pace, Until::time(time)), series.first);
+    let warm = send(stage, receiver, series, (size, pace, Until::time(time)), series.first);
     if kind.keeps() {
-        wait_published(stage, &receiver, series, warm.kept())?;
+        wait_published(stage, receiver, series, warm.kept())?;
     }
-    on(stage, &receiver, series, kind, load, Some(&warm))
+    on(stage, receiver, series, kind, load, Some(&warm))
 }
 
 /// A round on a receiver that runs; it has published nothing yet but what `before` says, all of it.

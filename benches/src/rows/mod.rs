@@ -3,6 +3,7 @@
 //! In: a [`Bench`]. Out: figures, and the rounds that they come from. Never happens: two things that are compared measured
 //! in different rounds.
 
+mod allocator;
 mod answer;
 mod backlog;
 mod burst;
@@ -62,7 +63,7 @@ impl Effort {
     /// For the page: how much was measured.
     pub fn told(self) -> String {
         format!(
-            "Rounds: {} ({} of `nodes`, `backlog` and `sources`). Bursts: closed loop of {} s over 64 or 512 keep-alive \
+            "Rounds: {} ({} of `nodes`, `backlog`, `sources` and `allocator`). Bursts: closed loop of {} s over 64 or 512 keep-alive \
              connections. Answers: open loop of 500 events/s at random times over up to 128 connections. Cost against \
              parts, sources and partitions: closed loop over 64 connections.",
             self.rounds(),
@@ -114,7 +115,20 @@ pub struct Row {
     pub run: fn(&Bench) -> Result<Vec<Figure>, String>,
 }
 
-pub const ROWS: [Row; 10] = [
+/// Rows of the long run. Any other run has them where they are named.
+const LONG: [&str; 1] = ["allocator"];
+
+impl Row {
+    /// Whether a run has it, for which these were named.
+    pub fn is_in(&self, effort: Effort, named: &[String]) -> bool {
+        match named.is_empty() {
+            true => effort == Effort::Long || !LONG.contains(&self.name),
+            false => named.iter().any(|name| name == self.name),
+        }
+    }
+}
+
+pub const ROWS: [Row; 11] = [
     Row { name: "cost", what: "processor time of an event against its parts", goals: &["cpu-parts"], run: cost::run },
     Row {
         name: "burst",
@@ -150,4 +164,25 @@ pub const ROWS: [Row; 10] = [
     Row { name: "sources", what: "cost against sources and partitions", goals: &["scale"], run: sources::run },
     Row { name: "start", what: "the binary and its start", goals: &["start"], run: start::run },
     Row { name: "losses", what: "what kill -9 and an outage of Kafka lose", goals: &["losses"], run: losses::run },
+    Row {
+        name: "allocator",
+        what: "memory and processor time with other allocators (the long run's, or where it is named)",
+        goals: &["allocator"],
+        run: allocator::run,
+    },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_the_long_run_is_in_another_one_where_it_is_named() {
+        let names = |effort, named: &[String]| -> Vec<&str> {
+            ROWS.iter().filter(|row| row.is_in(effort, named)).map(|row| row.name).collect()
+        };
+        assert_eq!(names(Effort::Long, &[]).len(), ROWS.len());
+        assert_eq!(names(Effort::Usual, &[]).len(), ROWS.len() - LONG.len());
+        assert_eq!(names(Effort::Quick, &["allocator".to_owned()]), ["allocator"]);
+    }
+}
