@@ -62,7 +62,7 @@ impl Drop for Queued {
     }
 }
 
-/// Records in the order in which they came.
+/// Records in the order in which they came. One thread takes them: the writer's.
 #[derive(Default)]
 pub struct Queue {
     state: Mutex<State>,
@@ -74,6 +74,9 @@ struct State {
     records: VecDeque<Queued>,
     /// No record is taken any more.
     closed: bool,
+    /// The writer waits, and nobody has woken it yet. While it writes and syncs, waking it would be a call to the system
+    /// for nothing, by each event.
+    is_awaited: bool,
 }
 
 impl Queue {
@@ -87,8 +90,11 @@ impl Queue {
             return queued.refuse(error);
         }
         state.records.push_back(queued);
+        let wakes = std::mem::take(&mut state.is_awaited);
         drop(state);
-        self.changed.notify_one();
+        if wakes {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
@@ -101,9 +107,13 @@ impl Queue {
 
     /// Waits until something is queued, the queue is closed, or the time is over. `false`: closed, and nothing is left.
     pub fn wait(&self, timeout: Duration) -> bool {
-        let is_idle = |state: &mut State| state.records.is_empty() && !state.closed;
+        let is_idle = |state: &mut State| {
+            state.is_awaited = state.records.is_empty() && !state.closed;
+            state.is_awaited
+        };
         let waited = self.changed.wait_timeout_while(lock(&self.state), timeout, is_idle);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.is_awaited = false;
         !(state.closed && state.records.is_empty())
     }
 

@@ -122,9 +122,14 @@ impl Shared {
         *lock(&self.synced)
     }
 
-    /// Everything before `position` is synced; the segment's entry was brought up to it before.
+    /// Everything before `position` is synced; the segment's entry was brought up to it before. Who waits for it is woken
+    /// by [`Shared::wake_readers`].
     pub fn set_synced(&self, position: Position) {
         *lock(&self.synced) = position;
+    }
+
+    /// Wakes who waits for something synced. A step of its own, so that answers, which senders wait for, go out first.
+    pub fn wake_readers(&self) {
         self.synced_more.notify_all();
     }
 

@@ -207,3 +207,85 @@ impl Walk {
         Ok(Hole { at: start, bytes: limit - start, used_bytes, from, until: None })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::frame::Kind;
+    use super::*;
+
+    const PAYLOAD_BYTES: usize = 100_000;
+
+    /// A file in memory that counts what is read of it.
+    struct Counted(Vec<u8>, AtomicUsize);
+
+    impl File for Counted {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let rest = &self.0[(offset as usize).min(self.0.len())..];
+            let length = rest.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&rest[..length]);
+            self.1.fetch_add(length, Ordering::Relaxed);
+            Ok(length)
+        }
+        fn write_at(&self, _bytes: &[u8], _offset: u64) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn sync_all(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn set_len(&self, _bytes: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        fn byte_len(&self) -> io::Result<u64> {
+            Ok(self.0.len() as u64)
+        }
+    }
+
+    /// So many frames of one record each, whose bytes are the frame's number.
+    fn segment(identity: JournalId, frames: u32) -> Vec<u8> {
+        let mut bytes = vec![0; SEGMENT_HEADER_BYTES as usize];
+        let mut chain = frame::seed(identity, 1);
+        for number in 0..frames {
+            let mut header = FrameHeader {
+                kind: Kind::Records,
+                identity,
+                segment: 1,
+                batch: number,
+                count: 1,
+                first: Position(u64::from(number) + 1),
+                payload_bytes: PAYLOAD_BYTES as u32,
+                chain,
+                crc: 0,
+            };
+            let end = bytes.len() + header.disk_bytes() as usize;
+            bytes.extend_from_slice(&header.encode());
+            bytes.extend(vec![number as u8; PAYLOAD_BYTES]);
+            bytes.resize(end, 0);
+            chain = header.crc;
+        }
+        bytes
+    }
+
+    #[test]
+    fn frames_across_the_ends_of_chunks_are_whole_and_read_once() {
+        let identity = JournalId([7; 16]);
+        let bytes = segment(identity, 20);
+        let limit = bytes.len() as u64;
+        let file = Arc::new(Counted(bytes, AtomicUsize::new(0)));
+        let mut walk = Walk::new(file.clone(), 1, Some(identity), Position(1));
+        let mut found = 0;
+        while let Some(piece) = walk.next(limit, CHUNK_BYTES).unwrap() {
+            let Piece::Frame { at, header } = piece else { panic!("{piece:?}") };
+            let length = FRAME_HEADER_BYTES as u64 + u64::from(header.payload_bytes);
+            let frame = walk.bytes(at, length, limit, CHUNK_BYTES).unwrap();
+            assert!(frame[FRAME_HEADER_BYTES..].iter().all(|byte| *byte == found), "frame {found}");
+            found += 1;
+        }
+        let (read, all) = (file.1.load(Ordering::Relaxed), (limit - SEGMENT_HEADER_BYTES) as usize);
+        assert_eq!((found, read), (20, all));
+    }
+}

@@ -74,6 +74,7 @@ impl Writer {
                     for (index, queued) in batch.into_iter().enumerate() {
                         queued.complete(Ok(Position(first.0 + index as u64)));
                     }
+                    self.shared.wake_readers();
                 }
                 Err(error) => {
                     batch.into_iter().chain(rest).for_each(|queued| queued.complete(Err(error)));
@@ -139,6 +140,7 @@ impl Writer {
                 let data_end = current.at + header.disk_bytes();
                 self.shared.put_segment(SegmentMeta { data_end, ..current.meta(header.end(), false) });
                 self.shared.set_synced(header.end());
+                self.shared.wake_readers();
             }
             let started = Instant::now();
             sync(current)?;
