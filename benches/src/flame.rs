@@ -19,6 +19,7 @@ use crate::round::{self, Load};
 use crate::stage::Stage;
 
 const SAMPLES_PER_SECOND: u32 = 997;
+const STARTED_AFTER: Duration = Duration::from_secs(1);
 
 /// Runs the bridge under a load and draws it into `out`.
 pub fn draw(stage: &Stage, load: Load, out: &Path) -> Result<(), String> {
@@ -26,6 +27,8 @@ pub fn draw(stage: &Stage, load: Load, out: &Path) -> Result<(), String> {
     let samples = folder.join("perf.data");
     let series = stage.series();
     let receiver = Receiver::start(Kind::Bridge, &stage.kafka.brokers(), &series)?;
+    // perf asks for each thread that it has seen, and gives up where one has ended since: those that only start others do.
+    std::thread::sleep(STARTED_AFTER);
     let mut perf = record(receiver.pid(), &samples, load.2.time)?;
     round::on(stage, &receiver, &series, Kind::Bridge, load, None)?;
     let status = perf.wait().map_err(|error| error.to_string())?;

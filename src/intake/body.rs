@@ -1,6 +1,6 @@
 //! Reads a body: in pieces as they arrive, counted before they are kept, bounded, into one run of bytes.
 //!
-//! Nothing is set aside for what a header promises: memory grows with what has arrived, at most to twice of it. The bytes
+//! Nothing is set aside for what a header promises: memory grows with what has arrived, at most to four times of it. The bytes
 //! are those on the wire; a `Content-Encoding` is not looked at.
 
 use std::pin::Pin;
@@ -18,6 +18,8 @@ use super::request::{Held, Request};
 const COPIED_BELOW_BYTES: usize = 4 * 1024;
 /// First step of a body that comes in several pieces.
 const STEP_BYTES: usize = 16 * 1024;
+/// Each further step, against the one before: what has arrived is copied at each of them.
+const STEP_FACTOR: usize = 4;
 
 /// Reads to the end; `promised_bytes` is the Content-Length.
 ///
@@ -77,8 +79,8 @@ impl Growing {
             return Ok(());
         }
         if sum > self.bytes.capacity() {
-            let doubled = sum.max(self.bytes.capacity() * 2).max(STEP_BYTES);
-            let capacity = doubled.min(self.promised_bytes.unwrap_or(self.max_bytes)).max(sum);
+            let grown = sum.max(self.bytes.capacity() * STEP_FACTOR).max(STEP_BYTES);
+            let capacity = grown.min(self.promised_bytes.unwrap_or(self.max_bytes)).max(sum);
             request.hold(capacity - self.bytes.capacity())?;
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }

@@ -1,7 +1,7 @@
 //! Row `answer`: 500 events/s of the mix in an open loop, while Kafka is there, while it is away, while a backlog drains.
 //!
-//! Each round: slices of the quiet bridge, of a second bridge whose Kafka is away, and of an fdatasync of equal-sized
-//! writes, in turns, and of 4 KiB each, for whoever compares machines; then the second bridge gets a backlog, is killed, and
+//! Each round: slices of the quiet bridge, of a second bridge whose Kafka is away, of bare actix-web that only checks the
+//! signature, and of an fdatasync of equal-sized writes, in turns, and of 4 KiB each, for whoever compares machines; then the second bridge gets a backlog, is killed, and
 //! started with Kafka, and answers while it drains.
 //!
 //! Never happens: an answer's time from anything but the planned time; a slice counted as draining in which the backlog ended.
@@ -27,6 +27,7 @@ const TURNS: usize = 3;
 struct Round {
     disk: [f64; 2],
     block: [f64; 2],
+    bare: [f64; 2],
     quiet: [f64; 2],
     away: [f64; 2],
     draining: [f64; 2],
@@ -38,9 +39,26 @@ pub fn run(bench: &Bench) -> Result<Vec<Figure>, String> {
         rounds.iter().map(|round| (one(round), other(round))).collect::<Vec<_>>()
     };
     let disk = "write and fdatasync";
+    let sum = "bare actix-web with HMAC, and one write and fdatasync";
     Ok(vec![
         Figure::ratio("answer-quiet", "p50", Goal::AtMost(1.7), "ms", &pairs(|r| r.quiet[0], |r| r.disk[0]), disk),
         Figure::ratio("answer-quiet", "p99", Goal::AtMost(2.5), "ms", &pairs(|r| r.quiet[1], |r| r.disk[1]), disk),
+        Figure::ratio(
+            "answer-quiet",
+            "p50, against both its floors",
+            Goal::Told,
+            "ms",
+            &pairs(|r| r.quiet[0], |r| r.disk[0] + r.bare[0]),
+            sum,
+        ),
+        Figure::ratio(
+            "answer-quiet",
+            "p99, against both its floors",
+            Goal::Told,
+            "ms",
+            &pairs(|r| r.quiet[1], |r| r.disk[1] + r.bare[1]),
+            sum,
+        ),
         Figure::ratio(
             "answer-trouble",
             "Kafka away, p99",
@@ -67,23 +85,28 @@ fn round(bench: &Bench, number: usize) -> Result<Round, String> {
     let time = bench.effort.seconds(1.0, 3.0, 6.0);
     let folder = tools::folder("disk");
     let mut disk = Disk::new(&folder).map_err(|error| error.to_string())?;
-    let (calm, troubled) = (stage.series(), stage.series());
+    let (calm, troubled, nothing) = (stage.series(), stage.series(), stage.bare());
     let quiet_bridge = Receiver::start(Kind::Bridge, &stage.kafka.brokers(), &calm)?;
     let mut away_bridge = Receiver::start(Kind::Bridge, NOBODY, &troubled)?;
-    let (mut floor, mut block) = (Slices::default(), Slices::default());
+    let bare_actix = Receiver::start(Kind::Hmac, NOBODY, &nothing)?;
+    let (mut floor, mut block, mut bare) = (Slices::default(), Slices::default(), Slices::default());
     let (mut quiet, mut away) = (Slices::default(), Slices::default());
-    let (mut calm_first, mut troubled_first) = (calm.first, troubled.first);
+    let (mut calm_first, mut troubled_first, mut nothing_first) = (calm.first, troubled.first, nothing.first);
     for _ in 0..TURNS {
         let slice = disk.slice(&stage.library, Size::Mix, PER_SECOND, time).map_err(|error| error.to_string())?;
         floor.add(&slice);
         // With the frame around it the smallest body is one block.
         let slice = disk.slice(&stage.library, Size::Small, PER_SECOND, time / 3).map_err(|error| error.to_string())?;
         block.add(&slice);
+        bare.load(bench, &bare_actix, &nothing, &mut nothing_first, time);
         quiet.load(bench, &quiet_bridge, &calm, &mut calm_first, time);
         away.load(bench, &away_bridge, &troubled, &mut troubled_first, time);
     }
+    bare.check_all_kept()?;
     quiet.check_all_kept()?;
     away.check_all_kept()?;
+    drop(bare_actix);
+    stage.end(&nothing);
     wait_published(stage, &quiet_bridge, &calm, quiet.kept())?;
     arrived::judge(stage, &calm, &quiet.sent().collect::<Vec<_>>()).check(false)?;
     drop(quiet_bridge);
@@ -96,6 +119,7 @@ fn round(bench: &Bench, number: usize) -> Result<Round, String> {
     let round = Round {
         disk: both(&floor),
         block: both(&block),
+        bare: both(&bare),
         quiet: both(&quiet),
         away: both(&away),
         draining: both(&draining),
@@ -106,6 +130,7 @@ fn round(bench: &Bench, number: usize) -> Result<Round, String> {
         json!({
             "fdatasync_p50_p99_ms": round.disk,
             "fdatasync_4k_p50_p99_ms": round.block,
+            "bare_actix_p50_p99_ms": round.bare,
             "quiet_p50_p99_ms": round.quiet,
             "away_p50_p99_ms": round.away,
             "draining_p50_p99_ms": round.draining,

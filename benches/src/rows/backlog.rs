@@ -60,7 +60,7 @@ struct Drain {
 
 pub fn run(bench: &Bench) -> Result<Vec<Figure>, String> {
     let extent = Extent {
-        events: bench.effort.pick(20_000, 100_000, 1_200_000),
+        events: bench.effort.pick(20_000, 150_000, 1_200_000),
         left: bench.effort.pick(10_000, 50_000, 120_000),
     };
     // A backlog of ten gigabytes takes its time and room: one round shows it.
