@@ -1,6 +1,6 @@
 # The verbs of this project; `make help` lists them with their sentences.
 .DEFAULT_GOAL := help
-.PHONY: help dev test quick lint simulate prove prove-long proofs bench bench-quick bench-long bench-parts benches flamegraph instructions kafka schemas consumers deploy test-kubernetes test-containers chart-readme tools licences
+.PHONY: help dev test quick lint simulate prove prove-long proofs bench bench-peers bench-quick bench-long bench-parts benches flamegraph instructions kafka schemas consumers deploy test-kubernetes test-containers chart-readme tools licences
 
 help: ## Show this list.
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,9 +34,14 @@ prove-long: proofs ## Run proofs for FOR=8h in all (PROOFS="power kills" for som
 proofs: ## Build the proofs and the bridge that they try, and do nothing else.
 	cargo build --profile proof --no-default-features -p proofs -p retell-bridge
 
-bench: benches ## Measure the bridge beside floors and peers, 20 minutes on two quiet cores, into docs/performance (ROWS= for some).
+bench: benches ## Measure the bridge beside floors and peers, 20 minutes on two quiet cores, into docs/performance (ROWS="burst answer" for some).
 	tests/tools/fetch-kafka.sh
 	target/release/bench run $(ROWS)
+
+bench-peers: benches ## The same beside every peer, and not the one in Rust alone; 40 minutes, and fetches them first.
+	tests/tools/fetch-kafka.sh
+	benches/peers/fetch.sh
+	target/release/bench run --all-peers $(ROWS)
 
 bench-quick: benches ## One short round of each row, to see that the bench works; its figures are noise and go to target/.
 	tests/tools/fetch-kafka.sh

@@ -119,9 +119,9 @@ metrics! {
     clock_skew: Gauge, "clock_skew_seconds", [] =>
         "This machine's clock minus the signed clock of the last verified event.";
     backlog_events: IntGaugeVec, "journal_backlog_events", ["topic"] =>
-        "Deliveries that wait in the journal.";
+        "Deliveries that wait in the journal; up to ten seconds behind while Kafka takes some.";
     backlog_bytes: IntGauge, "journal_backlog_bytes", [] =>
-        "Bytes in the journal from the oldest unsettled record on.";
+        "Bytes in the journal from the oldest unsettled record on; as far behind.";
     oldest_unpublished: GaugeVec, "journal_oldest_unpublished_seconds", ["topic"] =>
         "Age of the oldest unsettled delivery; 0 when nothing waits.";
     room_bytes: IntGauge, "journal_room_bytes", [] =>

@@ -38,7 +38,7 @@ step "tests of the proofs and the bench" cargo test --profile proof --no-default
 step "build the proofs" cargo build --profile proof --no-default-features -p proofs -p retell-bridge
 step "proofs" target/proof/proofs test
 step "instructions of the hot path" cargo test --profile proof --no-default-features -p bench --test instructions
-# Three rows, as short as they go: no row may rot until somebody measures. Their figures are noise, and no goal is judged here.
+# Three of its rows, as short as they go, so that it does not rot until somebody measures; `make bench-quick` has all. Their figures are noise, and no goal is judged here.
 step "build the bench" cargo build --profile proof --no-default-features -p bench --bins
 step "rows of the bench" target/proof/bench run --quick --bridge target/proof/retell-bridge --out target/bench-test start readable cost
 step "Apache Kafka" cargo test --test kafka -- --test-threads 4

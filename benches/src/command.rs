@@ -167,17 +167,20 @@ fn run(given: Given, effort: Effort, all_peers: bool) -> Result<(), String> {
         for figure in &mut measured {
             figure.row = row.name.to_owned();
             figure.date.clone_from(&machine.date);
+            figure.commit.clone_from(&machine.commit);
         }
         figures.extend(measured);
     }
     say(&format!("{:<10} {:.0} s", "in all", began.elapsed().as_secs_f64()));
-    let command = effort.pick("bench run --quick", "make bench", "make bench-long").to_owned();
+    let usual = if all_peers { "make bench-peers" } else { "make bench" };
+    let command = effort.pick("bench run --quick", usual, "make bench-long").to_owned();
     let mut rounds = bench.rounds.take();
     // A row that lost something has no rounds either: nobody is to read a speed out of them.
     rounds.retain(|round| !failed.iter().any(|name| round["row"] == *name));
     if !figures.is_empty() {
         let file = effort.pick(FILES[0], FILES[0], FILES[1]);
-        report::add(&out, file, Results { machine, command, how: effort.told(), figures, rounds })?;
+        let how = format!("{} In all {:.0} minutes.", effort.told(), began.elapsed().as_secs_f64() / 60.0);
+        report::add(&out, file, Results { machine, command, how, figures, rounds })?;
         say(&format!("written to {}", out.display()));
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("not measured: {}", failed.join(", "))) }

@@ -29,11 +29,13 @@ impl Goal {
 /// One line of the table.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Figure {
-    /// The row that has measured it, and the day; whoever runs the row says so.
+    /// The row that has measured it, the day and the commit; whoever runs the row says so.
     #[serde(default)]
     pub row: String,
     #[serde(default)]
     pub date: String,
+    #[serde(default)]
+    pub commit: String,
     /// The goal's name, one of [`crate::rows::GOALS`].
     pub goal_name: String,
     /// Which of its cases, such as a size.
@@ -77,6 +79,7 @@ impl Figure {
         Figure {
             row: String::new(),
             date: String::new(),
+            commit: String::new(),
             goal_name: name.to_owned(),
             case: case.to_owned(),
             goal,

@@ -15,6 +15,7 @@ use support::tools;
 
 use crate::load::Pace;
 use crate::receiver::{Kind, Receiver};
+use crate::report::Machine;
 use crate::round::{self, Load};
 use crate::stage::Stage;
 
@@ -37,7 +38,8 @@ pub fn draw(stage: &Stage, load: Load, out: &Path) -> Result<(), String> {
     }
     drop(receiver);
     stage.end(&series);
-    let drawn = fold(&samples, &folder.join("folded"), out, &title(load));
+    let title = title(load, &Machine::here(&folder));
+    let drawn = fold(&samples, &folder.join("folded"), out, &title);
     std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
     drawn
 }
@@ -51,12 +53,13 @@ fn record(pid: u32, samples: &Path, time: Duration) -> Result<Child, String> {
     command.spawn().map_err(|error| format!("perf cannot be run ({error}): apt-get install linux-perf"))
 }
 
-fn title((size, pace, _): Load) -> String {
+fn title((size, pace, _): Load, machine: &Machine) -> String {
     let pace = match pace {
         Pace::Closed { connections } => format!("closed loop over {connections} connections"),
         Pace::Open { per_second, .. } => format!("{per_second} events/s"),
     };
-    format!("retell-bridge, {}, {pace}", size.name())
+    let Machine { commit, date, cores, processor, .. } = machine;
+    format!("retell-bridge {commit}, {}, {pace}; {cores} × {processor}, {date}", size.name())
 }
 
 fn fold(samples: &Path, folded: &Path, out: &Path, title: &str) -> Result<(), String> {
@@ -70,6 +73,7 @@ fn fold(samples: &Path, folded: &Path, out: &Path, title: &str) -> Result<(), St
     script.wait().map_err(|error| told("perf script", error))?;
     let mut options = flamegraph::Options::default();
     options.title = title.to_owned();
+    options.count_name = "ns".to_owned();
     options.min_width = 0.1;
     let stacks = BufReader::new(File::open(folded).map_err(|error| told("folded stacks", error))?);
     let file = File::create(out).map_err(|error| told("the graph", error))?;

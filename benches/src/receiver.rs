@@ -156,15 +156,19 @@ impl Receiver {
         }
     }
 
-    /// Whether at least `wanted` events, and all that the receiver has kept, are on Kafka; where it tells. It may have kept
-    /// more than it has answered 2xx: what was answered too late.
+    /// Whether at least `wanted` events, and all that the receiver has kept since it was started, are on Kafka; where it
+    /// tells. It may have kept more than it has answered 2xx: what was answered too late.
     pub fn has_published(&self, wanted: u64) -> Option<bool> {
         let Receiver::Bridge(bridge) = self else { return None };
         let metrics = bridge.metrics();
-        let published = metrics.get("events_published_total", &[]);
         let received = metrics.get("events_received_total", &[]);
-        let waiting = metrics.get("journal_backlog_events", &[]);
-        Some(published >= received.max(wanted as f64) && waiting == 0.0)
+        Some(metrics.get("events_published_total", &[]) >= received.max(wanted as f64))
+    }
+
+    /// Whether nothing waits any more, whoever has kept it; where the receiver tells, four times a second.
+    pub fn has_drained(&self) -> Option<bool> {
+        let Receiver::Bridge(bridge) = self else { return None };
+        Some(self.has_published(0)? && bridge.metrics().get("journal_backlog_events", &[]) == 0.0)
     }
 
     /// The bridge itself.

@@ -74,8 +74,8 @@ struct State {
     records: VecDeque<Queued>,
     /// No record is taken any more.
     closed: bool,
-    /// The writer waits, and nobody has woken it yet. While it writes and syncs, waking it would be a call to the system
-    /// for nothing, by each event.
+    /// The writer waits, or is about to go on after it has. While it writes and syncs, waking it would be a call to the
+    /// system for nothing, by each event.
     is_awaited: bool,
 }
 
@@ -90,9 +90,9 @@ impl Queue {
             return queued.refuse(error);
         }
         state.records.push_back(queued);
-        let wakes = std::mem::take(&mut state.is_awaited);
+        let is_awaited = state.is_awaited;
         drop(state);
-        if wakes {
+        if is_awaited {
             self.changed.notify_one();
         }
         Ok(())

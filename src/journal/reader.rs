@@ -170,10 +170,6 @@ impl Reader {
         let limit = open.meta.data_end;
         let skipping = open.walk.expected() < self.position;
         let chunk_bytes = if skipping { HEADER_CHUNK_BYTES } else { CHUNK_BYTES };
-        if skipping {
-            // Headers that are passed over are no records that were read.
-            open.forgotten_up_to = open.walk.at();
-        }
         match open.walk.next(limit, chunk_bytes)? {
             None => {
                 self.position = self.position.max(open.meta.end);
@@ -181,6 +177,10 @@ impl Reader {
             }
             Some(Piece::Frame { at, header }) => self.take_frame(open, at, &header)?,
             Some(Piece::Hole(hole)) => self.take_hole(open, &hole)?,
+        }
+        if skipping {
+            // What is passed over was not read, and may be wanted by who reads it.
+            open.forgotten_up_to = open.walk.at();
         }
         Ok(true)
     }

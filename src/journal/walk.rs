@@ -22,8 +22,8 @@ pub const HEADER_CHUNK_BYTES: usize = BLOCK_BYTES as usize;
 
 /// Chunks that are kept to be used again: one of them is free when the records of the other are on their way.
 const SPENT_CHUNKS_MAX: usize = 1;
-/// A whole batch is one chunk.
-const SPENT_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX;
+/// A whole batch is one chunk, and a little more.
+const SPENT_BYTES_MAX: usize = BATCH_BYTES_MAX + (64 << 10);
 
 /// What lies at one place of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +138,10 @@ impl Walk {
     fn read_chunk(&mut self, at: u64, bytes: usize, kept: Option<&[u8]>) -> io::Result<()> {
         let kept = kept.unwrap_or_default();
         let mut buffer = self.buffer();
+        if buffer.capacity() < bytes {
+            // Growing would set aside twice of it.
+            buffer = BytesMut::with_capacity(bytes);
+        }
         buffer.resize(bytes, 0);
         buffer[..kept.len()].copy_from_slice(kept);
         let length = read_full_at(self.file.as_ref(), &mut buffer[kept.len()..], at + kept.len() as u64)?;

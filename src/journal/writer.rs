@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::frame::{self, FRAME_HEADER_BYTES, FrameHeader, Kind};
+use super::frame::{self, BATCH_BYTES_MAX, BLOCK_BYTES, FRAME_HEADER_BYTES, FrameHeader, Kind};
 use super::queue::{Queued, batch_len};
 use super::record;
 use super::segment::{Closing, Entry, SEGMENT_HEADER_BYTES, fits};
@@ -20,7 +20,7 @@ use super::{AppendError, Position};
 use crate::planted::Bug;
 
 /// What the batch buffer keeps between batches, bytes; more is given back after a large record.
-const BUFFER_BYTES_KEPT: usize = 2 << 20;
+const BUFFER_BYTES_KEPT: usize = BATCH_BYTES_MAX + (64 << 10);
 /// A segment is closed when its oldest record is older than this, or than a quarter of the retention.
 const CLOSE_AFTER_MS: u64 = 3_600_000;
 
@@ -250,6 +250,8 @@ fn sync(current: &Current) -> io::Result<()> {
 
 fn encode_frame(buffer: &mut Vec<u8>, current: &Current, first: Position, batch: &[Queued]) -> FrameHeader {
     buffer.clear();
+    let records_bytes: usize = batch.iter().map(Queued::frame_bytes).sum();
+    buffer.reserve_exact(FRAME_HEADER_BYTES + records_bytes + BLOCK_BYTES as usize);
     buffer.resize(FRAME_HEADER_BYTES, 0);
     for (index, queued) in batch.iter().enumerate() {
         let position = Position(first.0 + index as u64);

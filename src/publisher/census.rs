@@ -2,7 +2,8 @@
 //!
 //! Every record is counted once: by the head where that is the first to read it, else by a cursor of the census's own
 //! that reads in slices. To read a record twice costs as much as to keep it, so ahead of a head that goes on only what has
-//! waited for a while is counted: figures are then that much behind. Memory does not grow with the backlog.
+//! waited for a while is counted: figures of what came since the start are then that much behind. Memory does not grow with
+//! the backlog.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -40,13 +41,13 @@ pub(super) struct Census {
 }
 
 impl Census {
-    /// Begins at `from`; so much is `synced`.
+    /// Begins at `from`; so much is `synced`, and due at once.
     pub fn new(from: Position, synced: Position, now: Duration) -> Census {
         Census {
             to: from,
             cursor: Cursor::new(from),
             noted: (now, synced),
-            due: from,
+            due: synced,
             bytes: 0,
             samples: VecDeque::new(),
             stride: 1,
@@ -69,16 +70,23 @@ impl Census {
     /// Up to where to count ahead of a head that goes on.
     pub fn due(&mut self, synced: Position, now: Duration) -> Position {
         if now >= self.noted.0 + COUNT_AFTER {
-            self.due = self.noted.1;
+            self.due = self.due.max(self.noted.1);
             self.noted = (now, synced);
         }
         self.due
     }
 
-    /// Nothing is to be counted ahead: gives reader and buffer back. Before that they are kept, also where everything is
-    /// counted: a new reader has to find its place in the segment again.
-    pub fn rest(&mut self) {
-        self.cursor.rest();
+    /// From now on everything is due: whoever ends wants to say what is left.
+    pub fn all_is_due(&mut self) {
+        self.due = Position(u64::MAX);
+    }
+
+    /// Gives reader and buffer back where the head has come as far: it counts from then on. Until then they are kept, also
+    /// where everything is counted: a new reader has to find its place in the segment again.
+    pub fn rest_behind(&mut self, head: Position) {
+        if self.cursor.next() <= head {
+            self.cursor.rest();
+        }
     }
 
     /// Reads on by one slice, not beyond `end`. Whether anything was read.

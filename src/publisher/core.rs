@@ -127,7 +127,7 @@ impl Core {
         let feeds = !self.renewal.is_wanted() && now.mono >= self.read_again_at && !self.is_draining(now.mono);
         let turn = if feeds { self.feed_turns(now.mono) } else { Turn::Waits };
         self.work_at_desk(now.mono);
-        let counting = self.count_ahead(turn, now.mono);
+        let counting = self.count_ahead(turn, feeds, now.mono);
         self.mark(now.mono, false);
         self.report(now, false);
         self.pace(turn, counting, now.mono)
@@ -142,11 +142,12 @@ impl Core {
         }
     }
 
-    /// The last marks and figures. How many deliveries wait.
+    /// The last marks and figures. How many deliveries wait, as far as they are counted; never none where not all is settled.
     pub fn finish(&mut self, now: Now) -> u64 {
         self.mark(now.mono, true);
         self.report(now, true);
-        self.left()
+        let at_least = u64::from(!self.is_done());
+        self.left().max(at_least)
     }
 
     /// How many deliveries wait; a lower bound until the census is through.
@@ -213,20 +214,17 @@ impl Core {
     }
 
     /// Counts what the head cannot reach now, or has not passed. Whether there may be more.
-    fn count_ahead(&mut self, turn: Turn, now: Duration) -> bool {
+    fn count_ahead(&mut self, turn: Turn, feeds: bool, now: Duration) -> bool {
         let head = self.lanes.head.next();
         let end = match turn {
-            Turn::Waits => self.count_up_to(head, now),
+            Turn::Waits => self.count_up_to(head, feeds, now),
             _ => head,
         };
         if now < self.read_again_at {
             return false;
         }
         if self.census.to() >= end {
-            // A head that waits may need it again at once.
-            if turn != Turn::Waits {
-                self.census.rest();
-            }
+            self.census.rest_behind(head);
             return false;
         }
         match self.census.read(end, &self.source, &mut self.lanes.list, &self.router) {
@@ -238,11 +236,13 @@ impl Core {
         }
     }
 
-    /// Ahead of a head that waits: everything where no receipts come (Kafka is away), else what has waited long enough.
-    fn count_up_to(&mut self, head: Position, now: Duration) -> Position {
+    /// Ahead of a head that waits: everything where it is not fed or no receipts come (Kafka is away), else what has waited
+    /// long enough.
+    fn count_up_to(&mut self, head: Position, feeds: bool, now: Duration) -> Position {
         let synced = (self.source.synced)();
-        let due = self.census.due(synced, now);
-        if self.has_receipts_lately(now) { due.max(head) } else { synced }
+        let due = self.census.due(synced, now).min(synced);
+        let goes_on = feeds && self.trial.lane().is_none() && self.has_receipts_lately(now);
+        if goes_on { due.max(head) } else { synced }
     }
 
     fn has_receipts_lately(&self, now: Duration) -> bool {

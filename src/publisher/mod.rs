@@ -152,7 +152,11 @@ fn run(mut publisher: Stepped, orders: &Orders, began: Instant) -> Left {
     loop {
         let (wall_ms, mono) = now(began);
         let next = publisher.step(wall_ms, mono, wait);
-        if orders.stop_by().is_some_and(|deadline| Instant::now() >= deadline || publisher.is_done()) {
+        let stop_by = orders.stop_by();
+        if stop_by.is_some() {
+            publisher.core.census.all_is_due();
+        }
+        if stop_by.is_some_and(|deadline| Instant::now() >= deadline || publisher.is_done()) {
             let (wall_ms, mono) = now(began);
             let deliveries = publisher.finish(wall_ms, mono);
             return Left { deliveries, trouble: publisher.core.trouble() };

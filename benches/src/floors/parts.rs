@@ -104,7 +104,7 @@ impl Part {
             Part::Identity => "BLAKE3",
             Part::Checksum => "CRC32C, twice",
             Part::Delivery => "route and headers",
-            Part::Lz4 => "in librdkafka's: lz4",
+            Part::Lz4 => "in librdkafka's own: lz4 (here lz4_flex)",
             Part::Zstd => "not done: zstd 1",
             Part::Sha256 => "not done: a second SHA-256",
             Part::Json => "not done: serde_json, typed",

@@ -36,8 +36,8 @@ pub struct Results {
 /// Files of results, in the order in which the page has them.
 pub const FILES: [&str; 2] = ["results.json", "results-long.json"];
 
-/// Adds a run: rows that it has run, measured or failed, replace those of an earlier one in `file`, where machine and commit are
-/// the same; else the file begins anew.
+/// Adds a run: rows that it has run, measured or failed, replace those of an earlier one in `file`, where the machine is
+/// the same; else the file begins anew. The page's head names the run of most rows, a line that is of another names its own.
 pub fn add(folder: &Path, file: &str, run: Results) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let path = folder.join(file);
@@ -55,9 +55,17 @@ fn merged(before: Results, run: Results) -> Results {
     let mut figures: Vec<Figure> = before.figures.into_iter().filter(|one| !is_renewed(&one.row)).collect();
     let is_old = |round: &Value| !is_renewed(round["row"].as_str().unwrap_or_default());
     let mut rounds: Vec<Value> = before.rounds.into_iter().filter(is_old).collect();
-    figures.extend(run.figures.iter().cloned());
-    rounds.extend(run.rounds.iter().cloned());
-    Results { figures, rounds, ..run }
+    let is_most = run.figures.len() >= figures.len();
+    for one in figures.iter_mut().filter(|one| one.commit.is_empty()) {
+        one.commit.clone_from(&before.machine.commit);
+    }
+    figures.extend(run.figures);
+    rounds.extend(run.rounds);
+    let (machine, command, how) = match is_most {
+        true => (run.machine, run.command, run.how),
+        false => (before.machine, before.command, before.how),
+    };
+    Results { machine, command, how, figures, rounds }
 }
 
 /// Writes page and plots anew from the results in `folder`.
@@ -72,7 +80,9 @@ pub fn write(folder: &Path) -> Result<(), String> {
     let plots = plots::draw(folder, &runs)?;
     let path = folder.join("README.md");
     let tried = fs::read_to_string(support::tools::root().join("benches/tried.md")).unwrap_or_default();
-    fs::write(&path, page::text(&runs, &plots, &tried)).map_err(|error| format!("{}: {error}", path.display()))
+    let has_flame_graph = folder.join("flamegraph.svg").exists();
+    fs::write(&path, page::text(&runs, &plots, has_flame_graph, &tried))
+        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn read(path: &Path) -> Result<Option<Results>, String> {
@@ -111,6 +121,24 @@ mod tests {
             "{page}"
         );
         assert!(!page.contains("1.00 answers/s | "), "{page}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_line_of_another_commit_than_the_page_says_so() {
+        let folder = support::tools::folder("report");
+        let of = |commit: &str, row: &str, values: &[f64]| {
+            let machine = Machine { commit: commit.to_owned(), ..Machine::default() };
+            let mut results = Results { machine, ..run(row, figure("a case", 1.0)) };
+            results.figures = values.iter().map(|value| figure(&format!("case {value}"), *value)).collect();
+            results.figures.iter_mut().for_each(|one| (one.row, one.commit) = (row.to_owned(), commit.to_owned()));
+            results
+        };
+        add(&folder, FILES[0], of("old", "many", &[1.0, 2.0, 3.0])).unwrap();
+        add(&folder, FILES[0], of("new", "few", &[7.0])).unwrap();
+        let page = fs::read_to_string(folder.join("README.md")).unwrap();
+        let lines = |what: &str| page.lines().filter(|line| line.contains(what)).count();
+        assert_eq!((lines("; commit old; load"), lines("; commit new"), lines("case 7")), (1, 1, 1), "{page}");
         fs::remove_dir_all(&folder).unwrap();
     }
 

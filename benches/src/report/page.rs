@@ -9,11 +9,11 @@ use crate::figures::Figure;
 use crate::rows::GOALS;
 
 const HEAD: &str = "# Performance\n\n\
-    Written by `make bench` and `make bench-long` (`benches/`); the rounds behind each figure stand beside this page. Every \
+    Written by `make bench`, `make bench-peers` and `make bench-long` (`benches/`); the rounds behind each figure stand beside this page. Every \
     ratio is one within a round, in which the bridge and what stands beside it were measured in turns; the table has the median \
     of the rounds, and the least and the most. What is a bound, on memory, losses, starts, is judged by the worst round. \
     After each round every topic was read to its end and compared with what was answered: a run that lost, changed or invented \
-    something is no run, its row failed. A copy is allowed where a process was killed, and nowhere else.\n\n\
+    something is no run, its row failed. A copy is allowed where a process was killed or Kafka was away, and nowhere else.\n\n\
     ## How durable, and how measured\n\n\
     The bridge answers 204 when the event is in its journal and fdatasync has returned: on the file system and the disk named \
     below, no cache in memory. Then it publishes with acks=all, an idempotent producer, lz4. A peer that waits answers \
@@ -24,11 +24,11 @@ const HEAD: &str = "# Performance\n\n\
     Java's two compilers, for all receivers alike. Broker, receiver and load generator share the \
     machine's cores and talk over loopback, without TLS. The bridge is the one that `cargo build --release` gives, with its \
     default settings and topics but for the room of its journal. Every body is signed anew, and every receiver but \
-    the bare floor checks the signature. Each receiver is started anew for each round, and gets a little of the load before the clock starts. CPU is \
-    user and system time of the whole process until all is on Kafka.\n";
+    the bare floor checks the signature. Each receiver is started anew for each round, and gets a little of the load before \
+    the clock starts. CPU is user and system time of the whole process until all is on Kafka.\n";
 
-/// The page, with the plots that were drawn and what was tried.
-pub fn text(runs: &[Results], plots: &[(&str, &str)], tried: &str) -> String {
+/// The page, with the plots that were drawn, the flame graph where there is one, and what was tried.
+pub fn text(runs: &[Results], plots: &[(&str, &str)], has_flame_graph: bool, tried: &str) -> String {
     let mut page = String::from(HEAD);
     for run in runs {
         page.push_str(&section(run));
@@ -37,6 +37,9 @@ pub fn text(runs: &[Results], plots: &[(&str, &str)], tried: &str) -> String {
     }
     for (file, what) in plots {
         page.push_str(&format!("\n![{what}]({file})\n"));
+    }
+    if has_flame_graph {
+        page.push_str("\n[Flame graph](flamegraph.svg): where the bridge's processor time goes (`make flamegraph`).\n");
     }
     if !tried.trim().is_empty() {
         page.push_str(&format!("\n{}\n", tried.trim()));
@@ -53,7 +56,7 @@ fn section(run: &Results) -> String {
         }
         for (at, figure) in figures.into_iter().enumerate() {
             let (what, goal) = if at == 0 { (what, goal) } else { ("", "") };
-            text.push_str(&line(figure, what, goal, &run.machine.date));
+            text.push_str(&line(figure, what, goal, run));
         }
     }
     text
@@ -85,17 +88,20 @@ fn head(run: &Results) -> String {
     )
 }
 
-/// One figure; with its day where that is another than the run's.
-fn line(figure: &Figure, what: &str, goal: &str, date: &str) -> String {
+/// One figure; with its day and its commit where they are others than the run's.
+fn line(figure: &Figure, what: &str, goal: &str, run: &Results) -> String {
     let note = if figure.note.is_empty() { String::new() } else { format!("; {}", figure.note) };
-    let day =
-        if figure.date.is_empty() || figure.date == date { String::new() } else { format!("; of {}", figure.date) };
+    let own = |what: &str, own: &str, of_run: &str| {
+        if own.is_empty() || own == of_run { String::new() } else { format!("; {what} {own}") }
+    };
+    let machine = &run.machine;
+    let apart = own("of", &figure.date, &machine.date) + &own("commit", &figure.commit, &machine.commit);
     let measured = match &figure.failure {
         Some(story) => format!("not measured: {story}"),
         None => figure.measured.clone(),
     };
     format!(
-        "| {what} | {goal} | {} | {measured} | {} | {} | {}{note}{day} |\n",
+        "| {what} | {goal} | {} | {measured} | {} | {} | {}{note}{apart} |\n",
         figure.case,
         figure.beside,
         if figure.failure.is_some() { String::new() } else { figure.ratio_text() },

@@ -76,7 +76,7 @@ fn killed(losses: &[Value]) -> String {
         0 => "–".to_owned(),
         count => {
             let (lost, answered) = (sum(&kills, "lost"), sum(&kills, "answered"));
-            format!("{lost:.0} of {} ({count} kills)", significant(answered))
+            format!("{} of {} ({count} kills)", significant(lost), significant(answered))
         }
     }
 }
@@ -85,7 +85,7 @@ fn away(losses: &[Value]) -> String {
     let Some(outage) = losses.iter().find(|round| round["outage_sent"].is_u64()) else { return "–".to_owned() };
     let of = |field: &str| outage[field].as_f64().unwrap_or_default();
     let share = of("not_kept") * 100.0 / of("outage_sent").max(1.0);
-    format!("{share:.0} %; {:.0} lost", of("outage_lost"))
+    format!("{share:.0} %; {} lost", significant(of("outage_lost")))
 }
 
 /// Results from before there was such a pass have none.
@@ -94,7 +94,7 @@ fn killed_away(losses: &[Value]) -> String {
         return "–".to_owned();
     };
     let of = |field: &str| outage[field].as_f64().unwrap_or_default();
-    format!("{:.0} of {}", of("killed_outage_lost"), significant(of("killed_outage_answered")))
+    format!("{} of {}", significant(of("killed_outage_lost")), significant(of("killed_outage_answered")))
 }
 
 #[cfg(test)]

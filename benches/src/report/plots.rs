@@ -1,7 +1,7 @@
 //! Plots as SVG: answers per second and processor time beside the peers, quantiles of the answers beside the disk's.
 //!
-//! In: the rounds of all runs; a row that several have is the last one's, for rounds of two runs make no figure. Out: the files that were drawn. Never happens:
-//! a plot of no data.
+//! In: the rounds of all runs; a row that several have is the last one's, for rounds of two runs make no figure. Out: the
+//! files that were drawn. Never happens: a plot of no data.
 
 use std::path::Path;
 

@@ -63,8 +63,8 @@ impl Effort {
     /// For the page: how much was measured.
     pub fn told(self) -> String {
         format!(
-            "Rounds: {} ({} of `nodes`, `backlog`, `sources` and `allocator`). Bursts: closed loop of {} s over 64 or 512 keep-alive \
-             connections. Answers: open loop of 500 events/s at random times over up to 128 connections. Cost against \
+            "Rounds: {} ({} of `nodes`, `backlog`, `sources` and `allocator`). Bursts: closed loop of {} s over 64 or 512 \
+             keep-alive connections. Answers: open loop of 500 events/s at random times over up to 128 connections. Cost against \
              parts, sources and partitions: closed loop over 64 connections.",
             self.rounds(),
             self.few_rounds(),
