@@ -66,6 +66,11 @@ fn told(value: f64, unit: &str) -> String {
     if value.is_finite() { format!("{}{unit}", significant(value)) } else { "–".to_owned() }
 }
 
+/// A count, which has no decimals.
+fn whole(value: f64) -> String {
+    if value < 1e3 { format!("{value:.0}") } else { significant(value) }
+}
+
 fn sum(rounds: &[Value], field: &str) -> f64 {
     rounds.iter().filter_map(|round| round[field].as_f64()).sum()
 }
@@ -76,7 +81,7 @@ fn killed(losses: &[Value]) -> String {
         0 => "–".to_owned(),
         count => {
             let (lost, answered) = (sum(&kills, "lost"), sum(&kills, "answered"));
-            format!("{} of {} ({count} kills)", significant(lost), significant(answered))
+            format!("{} of {} ({count} kills)", whole(lost), whole(answered))
         }
     }
 }
@@ -85,7 +90,7 @@ fn away(losses: &[Value]) -> String {
     let Some(outage) = losses.iter().find(|round| round["outage_sent"].is_u64()) else { return "–".to_owned() };
     let of = |field: &str| outage[field].as_f64().unwrap_or_default();
     let share = of("not_kept") * 100.0 / of("outage_sent").max(1.0);
-    format!("{share:.0} %; {} lost", significant(of("outage_lost")))
+    format!("{share:.0} %; {} lost", whole(of("outage_lost")))
 }
 
 /// Results from before there was such a pass have none.
@@ -94,7 +99,7 @@ fn killed_away(losses: &[Value]) -> String {
         return "–".to_owned();
     };
     let of = |field: &str| outage[field].as_f64().unwrap_or_default();
-    format!("{} of {}", significant(of("killed_outage_lost")), significant(of("killed_outage_answered")))
+    format!("{} of {}", whole(of("killed_outage_lost")), whole(of("killed_outage_answered")))
 }
 
 #[cfg(test)]
@@ -127,7 +132,7 @@ mod tests {
         let line = |start: &str| table.lines().find(|line| line.starts_with(start)).unwrap_or_default();
         let bridge = "| retell-bridge | – · – · – · 150 | 2,000 | 1.50 ms, 9.00 ms | 64.0 MiB | – | – | – |";
         assert_eq!(line("| retell-bridge"), bridge);
-        assert!(line("| a peer").ends_with("| 8 of 3,000 (2 kills) | 47 %; 3 lost | 3000 of 3,300 |"), "{table}");
+        assert!(line("| a peer").ends_with("| 8 of 3,000 (2 kills) | 47 %; 3 lost | 3,000 of 3,300 |"), "{table}");
         assert!(line("| other (failed in a round: it does not listen)").contains("| – |"), "{table}");
         assert!(table.find("| retell-bridge") < table.find("| a peer"), "{table}");
     }
