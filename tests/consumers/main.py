@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -290,7 +291,10 @@ def judge_stuck(scene):
     forward.wait_end({("stuck", 0): 400})
     forward.stop()
     counts = posted()
-    assert len(counts) == 400 and set(counts.values()) <= {1, 3}, f"{len(counts)} of 400 posted, times: {set(counts.values())}"
+    # What was answered too late for forward's patience, as a busy machine does it, is posted once more, and said.
+    late = re.findall(r"stuck-0@(\d+) tried again until it is taken: no answer in time", (forward.folder / "forward.log").read_text())
+    wrong = {one: times for one, times in counts.items() if times not in (1, 3) and one.removeprefix("stuck-") not in late}
+    assert len(counts) == 400 and not wrong, f"{len(counts)} of 400 posted, times: {wrong}"
     for run in ("told", "untold"):
         origin = ("retell_origin", f"replay:{run}".encode())
         produce(brokers, [(*rest, [*headers, origin]) for *rest, headers in records[200:210]])
