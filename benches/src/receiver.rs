@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::json;
-use support::bridge::{Bridge, Launch};
+use support::bridge::{Bridge, Launch, Metrics};
 use support::kafka::free_port;
 use support::process::{Lines, Process, wait_until};
 use support::settings::Settings;
@@ -160,15 +160,14 @@ impl Receiver {
     /// tells. It may have kept more than it has answered 2xx: what was answered too late.
     pub fn has_published(&self, wanted: u64) -> Option<bool> {
         let Receiver::Bridge(bridge) = self else { return None };
-        let metrics = bridge.metrics();
-        let received = metrics.get("events_received_total", &[]);
-        Some(metrics.get("events_published_total", &[]) >= received.max(wanted as f64))
+        Some(all_published(&bridge.metrics(), wanted))
     }
 
     /// Whether nothing waits any more, whoever has kept it; where the receiver tells, four times a second.
     pub fn has_drained(&self) -> Option<bool> {
         let Receiver::Bridge(bridge) = self else { return None };
-        Some(self.has_published(0)? && bridge.metrics().get("journal_backlog_events", &[]) == 0.0)
+        let metrics = bridge.metrics();
+        Some(all_published(&metrics, 0) && metrics.get("journal_backlog_events", &[]) == 0.0)
     }
 
     /// The bridge itself.
@@ -178,6 +177,11 @@ impl Receiver {
             Receiver::Other { .. } => panic!("only the bridge has a journal"),
         }
     }
+}
+
+/// At least `wanted` events, and all that were received.
+fn all_published(metrics: &Metrics, wanted: u64) -> bool {
+    metrics.get("events_published_total", &[]) >= metrics.get("events_received_total", &[]).max(wanted as f64)
 }
 
 /// What users set, and no more: the journal on a real disk, with room for the longest round.
